@@ -1,0 +1,55 @@
+# Every target works from a fresh clone, without root; all paths are relative, so blanks in the
+# checkout's path do no harm. PYTHON=/path/to/python3.12 chooses another interpreter.
+
+PYTHON ?= python3
+PIP := .venv/bin/python -m pip --quiet --quiet --no-input --disable-pip-version-check
+INSTALLED_FROM := pyproject.toml constraints.txt
+
+# A virtual environment holds its own absolute path: one that was moved or copied is made anew.
+STALE := $(shell test -x .venv/bin/python && test "$$(cat .venv/checkout)" = "$$(pwd -P)" || echo stale)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint flakes clean stale
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/judge.stamp ## judge a right, a wrong, a slow and a hostile submission (no torch needed)
+	@PATH=".venv/bin:$$PATH" sh docs/demo/run
+
+test: lint ## all checks and all tests; installs everything
+	@.venv/bin/python -m pytest -n 2 --dist loadgroup
+
+lint: .venv/test.stamp ## ruff and mypy
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+
+flakes: .venv/test.stamp ## judge references and right solutions on many seeds; prints how often one fails
+	@.venv/bin/python -m grader.gate flakes
+
+clean: ## remove the virtual environment and everything built
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/checkout: $(STALE)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is: $$($(PYTHON) --version 2>&1 || true)"; \
+	  echo "Remedy: install one, then make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) has no venv module, which Debian and Ubuntu package apart."; \
+	  echo "Remedy: sudo apt-get install python3-venv"; exit 1; } >&2
+	@echo "Making .venv and installing into it (a minute or two the first time)" >&2
+	@$(PYTHON) -m venv --clear .venv
+	@pwd -P > $@
+
+# The build backend is installed first, so that it too comes from the constraints.
+.venv/judge.stamp: .venv/checkout $(INSTALLED_FROM)
+	@$(PIP) install -c constraints.txt hatchling editables
+	@$(PIP) install -c constraints.txt --no-build-isolation -e ".[judge]"
+	@touch $@
+
+.venv/test.stamp: .venv/judge.stamp $(INSTALLED_FROM)
+	@$(PIP) install -c constraints.txt --no-build-isolation -e ".[judge,torch,dev]"
+	@touch $@

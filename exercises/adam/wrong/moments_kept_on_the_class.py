@@ -1,0 +1,36 @@
+"""The moments are kept on the class: a second optimiser takes over those of the first.
+
+Caught by test_two_optimisers.
+"""
+
+import numpy as np
+
+
+class Adam:
+    m = {}
+    v = {}
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled=False):
+        self.params = params
+        self.lr = lr
+        self.beta1, self.beta2 = betas
+        self.eps = eps
+        self.weight_decay = weight_decay
+        self.decoupled = decoupled
+        self.t = 0
+        for i, p in enumerate(params):
+            self.m.setdefault((i, p.shape), np.zeros_like(p))
+            self.v.setdefault((i, p.shape), np.zeros_like(p))
+
+    def step(self, grads):
+        self.t += 1
+        for i, (p, g) in enumerate(zip(self.params, grads)):
+            if self.decoupled:
+                p -= self.lr * self.weight_decay * p
+            else:
+                g = g + self.weight_decay * p
+            self.m[i, p.shape] = self.beta1 * self.m[i, p.shape] + (1 - self.beta1) * g
+            self.v[i, p.shape] = self.beta2 * self.v[i, p.shape] + (1 - self.beta2) * g * g
+            m_hat = self.m[i, p.shape] / (1 - self.beta1**self.t)
+            v_hat = self.v[i, p.shape] / (1 - self.beta2**self.t)
+            p -= self.lr * m_hat / (np.sqrt(v_hat) + self.eps)

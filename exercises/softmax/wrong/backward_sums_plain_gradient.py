@@ -1,0 +1,15 @@
+"""The inner sum leaves output out: it is the sum of grad_output * output.
+
+Caught by test_backward_matches_the_gradient.
+"""
+
+import numpy as np
+
+
+def softmax(x, axis=-1):
+    weights = np.exp(x - x.max(axis=axis, keepdims=True))
+    return weights / weights.sum(axis=axis, keepdims=True)
+
+
+def softmax_backward(grad_output, output, axis=-1):
+    return output * (grad_output - grad_output.sum(axis=axis, keepdims=True))

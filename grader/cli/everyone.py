@@ -1,0 +1,75 @@
+"""What `explain`, `version` and `completion` do."""
+
+import difflib
+import platform
+from importlib import metadata
+
+from grader import __version__
+from grader.cli import terminal
+from grader.errors import NotFound, UsageError
+from grader.explain import CATALOGUE, Entry
+
+SHELLS = ("bash", "zsh", "fish")
+_JUDGES_WITH = ("numpy", "torch", "pytest", "sqlalchemy")
+
+
+def explain(code: str, *, json: bool) -> int:
+    """Print one entry of the catalogue, or all of them."""
+    wanted = code.lower() if code.lower() in CATALOGUE else code.upper()
+    if code and wanted not in CATALOGUE:
+        near = difflib.get_close_matches(wanted, CATALOGUE, n=1)
+        raise NotFound(
+            "E5104",
+            f"there is no error code or verdict {code!r}",
+            hint=f"did you mean `grader explain {near[0]}`?" if near else "grader explain",
+        )
+    entries = {wanted: CATALOGUE[wanted]} if code else CATALOGUE
+    if json:
+        import msgspec  # noqa: PLC0415 - beside its only use
+
+        answer = {"schema": "grader/explanations/1", "explanations": entries}
+        terminal.answer(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+    elif code:
+        terminal.answer(_whole(wanted, entries[wanted]))
+    else:
+        terminal.answer("\n".join(f"{name}  {entry.what}" for name, entry in entries.items()))
+    return 0
+
+
+def _whole(code: str, entry: Entry) -> str:
+    return f"{code}: {entry.what}\n\ncause: {entry.cause}\nhint: {entry.hint}"
+
+
+def version(*, json: bool) -> int:
+    """Print our version and those of what judging needs; an absent one says so."""
+    versions = {"grader": __version__, "python": platform.python_version()}
+    for name in _JUDGES_WITH:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = ""
+    if json:
+        import msgspec  # noqa: PLC0415 - beside its only use
+
+        answer = {"schema": "grader/version/1", **versions}
+        terminal.answer(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+    else:
+        terminal.answer("\n".join(f"{name} {each or 'not installed'}" for name, each in versions.items()))
+    return 0
+
+
+def completion(shell: str) -> int:
+    """Print a shell's completion script, and say where it belongs."""
+    if shell not in SHELLS:
+        raise UsageError("E2101", f"there is no completion for {shell!r}", hint=f"one of {', '.join(SHELLS)}")
+    from typer._completion_shared import get_completion_script  # noqa: PLC0415 - private, and slow
+
+    script = get_completion_script(prog_name="grader", complete_var="_GRADER_COMPLETE", shell=shell)
+    terminal.answer(script)
+    places = {
+        "bash": 'eval "$(grader completion bash)" in ~/.bashrc',
+        "zsh": 'eval "$(grader completion zsh)" in ~/.zshrc, after compinit',
+        "fish": "grader completion fish > ~/.config/fish/completions/grader.fish",
+    }
+    terminal.hint(places[shell])
+    return 0

@@ -1,0 +1,60 @@
+"""What `new`, `verify` and `rejudge` do."""
+
+import os
+from pathlib import Path
+
+from grader import config
+from grader import exercise as exercises
+from grader.cli import students, terminal
+from grader.errors import NotFound
+from grader.formats import Format
+from grader.scaffold import create
+
+
+def new(name: str, title: str, where: Path | None) -> int:
+    """Create an exercise and say what to do with it."""
+    searched = [Path(part) for part in os.environ.get("GRADER_EXERCISES", "").split(os.pathsep) if part]
+    where = where or (searched[0] if searched else Path())
+    written = create(name, title, where)
+    terminal.answer("\n".join(map(str, written)))
+    if where.absolute() not in [path.absolute() for path in exercises.roots()]:
+        terminal.hint(f"make it found: export GRADER_EXERCISES={str(where.absolute())!r}")
+    terminal.hint(f"change the mathematics, then: grader verify {where / name}")
+    return 0
+
+
+def verify(name: str, seeds: int, *, json: bool) -> int:
+    """Run the publication gate on an exercise, given by name or folder."""
+    folder = Path(name)
+    if name not in exercises.names() and (os.sep in name or (folder / "exercise.toml").is_file()):
+        if not folder.is_dir():
+            raise NotFound("E5101", f"there is no exercise in {name!r}", hint="grader list")
+        exercise = exercises.load_folder(folder)
+    else:
+        exercise = exercises.load(name)
+    students.need_judge(exercise)
+    from grader import gate  # noqa: PLC0415 - only a judge's installation has what it needs
+
+    report = gate.verify(exercise, seeds=seeds, on_step=terminal.say)
+    if json:
+        import msgspec  # noqa: PLC0415 - beside its only use
+
+        terminal.answer(msgspec.json.format(msgspec.json.encode(report.to_dict()), indent=2).decode())
+    else:
+        terminal.answer("\n".join(report.lines))
+    return 0 if report.passed else 1
+
+
+def rejudge(which: str, form: Format) -> int:
+    """Judge a stored submission again with its seed, and print the new report."""
+    settings = config.read()
+    students.need_store()
+    from grader import embedded  # noqa: PLC0415 - only a judge's installation has what it needs
+
+    progress = terminal.Progress("rejudge")
+    try:
+        with progress:
+            report = embedded.rejudge(which, settings, say=terminal.say, on_phase=progress.phase)
+    except embedded.Interrupted as error:
+        return students.interrupted(error.submission)
+    return students.print_report(report, form)

@@ -1,0 +1,182 @@
+"""What a person reads on stdout: reports, lists and statements, laid out by Rich.
+
+Marks differ in shape and words, never in colour alone. Every text that may come from a submission is made
+`safe` and put into `Text`, which Rich does not read as markup.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from grader.cli import terminal
+from grader.formats import number, safe, score
+from grader.report import Report, TestReport
+from grader.verdict import Verdict
+
+if TYPE_CHECKING:
+    from grader.exercise import Exercise
+    from grader.store import Attempt
+
+_STYLES = {Verdict.ACCEPTED: "bold green", Verdict.INTERNAL_ERROR: "bold magenta"}
+_UNICODE = ("✓", "✗", "·")
+_ASCII = ("ok", "NO", "-")
+
+
+def _marks() -> tuple[str, str, str]:
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+    return _UNICODE if encoding.startswith("utf") else _ASCII
+
+
+def report_page(report: Report, title: str) -> Iterator[RenderableType]:
+    """Lay out a report: verdict and score, its message, the tests, what was printed, the ids."""
+    dot = _marks()[2]
+    style = _STYLES.get(report.verdict, "bold red")
+    gap = f"  {dot}  "
+    yield Text.assemble((safe(title), "bold"), gap, (str(report.verdict), style), gap, score(report))
+    if report.verdict is Verdict.INTERNAL_ERROR:
+        yield _indented("This is our own fault, not yours: no attempt was used.", "magenta")
+    if report.message:
+        yield _indented(safe(report.message), "")
+    if report.tests:
+        yield Text()
+        yield _tests(report)
+    if report.printed.strip():
+        yield Text("\nprinted by your file:", "bold")
+        yield _indented(safe(report.printed.rstrip("\n")), "")
+    if terminal.flags.verbose:
+        yield Text()
+        yield _evidence(report)
+    if report.submission:
+        attempt = [f"attempt {report.attempt}"] if report.attempt else []
+        ids = [*attempt, f"submission {report.submission}", f"judging {report.judging}"]
+        ids.append(f"{report.usage.wall_seconds:.2f} s")
+        yield Text(f"\n{f' {dot} '.join(ids)}", "dim")
+
+
+def _indented(text: str, style: str) -> RenderableType:
+    return Padding(Text(text, style), (0, 0, 0, 2))
+
+
+def _tests(report: Report) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    told = {report.message}
+    for test in report.tests:
+        passed = test.verdict is Verdict.ACCEPTED
+        style = _STYLES.get(test.verdict, "red")
+        mark = Text(f" {_marks()[0 if passed else 1]}", style)
+        points = f"{number(test.points)}/{number(test.max_points)}"
+        verdict = Text("" if passed else str(test.verdict), style)
+        table.add_row(mark, _test(test, told), points, verdict)
+        told.add(test.message)
+    return table
+
+
+def _test(test: TestReport, told: set[str]) -> RenderableType:
+    """Lay out a title and, below it, what is said about the test and has not been said above."""
+    lines: list[RenderableType] = [Text(safe(test.title))]
+    if test.message and test.message not in told:
+        lines.append(_indented(safe(test.message), ""))
+    if test.explanation:
+        lines.append(_indented(f"why: {safe(test.explanation)}", "cyan"))
+    return Group(*lines)
+
+
+def _evidence(report: Report) -> Table:
+    usage, environment = report.usage, report.environment
+    versions = [f"{name} {getattr(environment, name)}" for name in ("python", "numpy", "torch")]
+    rows = {
+        "exercise": f"{report.exercise}, version {report.exercise_version}",
+        "seed": report.seed,
+        "usage": f"{usage.wall_seconds:.2f} s wall, {usage.cpu_seconds:.2f} s CPU, "
+        f"{usage.peak_memory_mib:.0f} MiB, calls: {usage.calls}, sandboxes: {usage.sandboxes}",
+        "environment": ", ".join(
+            [
+                f"grader {environment.grader}",
+                f"engine {environment.engine}",
+                *(each for each in versions if not each.endswith(" ")),
+                *filter(None, (environment.platform, environment.cpu)),
+            ]
+        ),
+    }
+    if report.log:
+        rows["log"] = report.log
+    return _pairs(rows)
+
+
+def _pairs(rows: dict[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows.items():
+        table.add_row(name, Text(safe(text)))
+    return table
+
+
+def exercises_page(exercises: "Iterable[Exercise]") -> Iterator[RenderableType]:
+    """Lay out the exercises under their tracks."""
+    by_track = sorted(exercises, key=lambda each: (each.track, each.difficulty, each.name))
+    width = max((len(each.name) for each in by_track), default=0)
+    for track, members in groupby(by_track, key=lambda each: each.track):
+        table = Table.grid(padding=(0, 2))
+        table.add_column(width=width + 2, no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for each in members:
+            name = Text(f"  {each.name}", "cyan")
+            table.add_row(name, f"level {each.difficulty}", each.kind, Text(safe(each.title)))
+        yield Text(safe(track), "bold")
+        yield table
+        yield Text()
+
+
+def history_page(attempts: "Iterable[Attempt]", lost: set[str]) -> Table:
+    """Lay out submissions: attempt, when, verdict or status, score, ids. Times are local."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("attempt", "when", "verdict", "points", "submission", "file"):
+        table.add_column(heading, header_style="dim", overflow="fold")
+    for each in attempts:
+        verdict = str(each.verdict or ("interrupted" if each.judging in lost else each.status))
+        style = _STYLES.get(each.verdict, "red") if each.verdict else "yellow"
+        points = ""
+        if each.score is not None and each.max_score is not None:
+            points = f"{number(each.score)}/{number(each.max_score)}"
+        when = each.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
+        file = Text(safe(each.filename))
+        table.add_row(str(each.attempt), when, Text(verdict, style), points, each.submission, file)
+    return table
+
+
+def exercise_page(exercise: "Exercise") -> Iterator[RenderableType]:
+    """Lay out one exercise: its statement, interface and limits."""
+    from rich.markdown import Markdown  # noqa: PLC0415 - slow
+
+    yield Markdown(exercise.statement)
+    yield Text()
+    yield interface_table(exercise)
+
+
+def interface_table(exercise: "Exercise") -> Table:
+    """Lay out what a submission must define and may spend."""
+    limits = exercise.limits
+    names = [f"{each.name}{each.signature}" for each in exercise.functions]
+    names += [f"class {each.name}{each.signature}" for each in exercise.classes]
+    return _pairs(
+        {
+            "exercise": f"{exercise.name}, version {exercise.version}",
+            "level": f"{exercise.difficulty} of 5, {exercise.kind}",
+            "defines": "\n".join(names),
+            "limits": f"{number(limits.call_seconds)} s a call, "
+            f"{number(limits.judging_seconds)} s in all, {limits.memory_mib} MiB",
+        }
+    )

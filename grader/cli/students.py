@@ -1,0 +1,320 @@
+"""What `list`, `show`, `start`, `check`, `submit`, `results` and `history` do."""
+
+import difflib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from grader import config, notebook
+from grader import exercise as exercises
+from grader.cli import terminal
+from grader.errors import ExerciseError, GraderError, NotFound, UsageError
+from grader.exercise import Exercise
+from grader.formats import Format, write
+from grader.report import Report
+from grader.verdict import Verdict
+
+if TYPE_CHECKING:
+    from grader.store import Attempt
+
+MAX_FILE_BYTES = 16 * 2**20
+INTERRUPTED = 130
+_NEEDED = {"numpy": "numpy", "pytest": "pytest", "sqlalchemy": "SQLAlchemy", "alembic": "alembic"}
+
+
+def list_exercises(*, json: bool) -> int:
+    """Print all exercises; a malformed one is told on stderr and does not hide the others."""
+    found, bad = [], 0
+    for name in exercises.names():
+        try:
+            found.append(exercises.load(name))
+        except ExerciseError as error:
+            terminal.complain(error)
+            bad = error.exit_code
+    if json:
+        listed = [_as_dict(each) for each in found]
+        _write_json({"schema": "grader/exercises/1", "exercises": listed})
+    else:
+        from grader.cli import pages  # noqa: PLC0415 - Rich is slow, and JSON does without
+
+        terminal.show(*pages.exercises_page(found))
+        terminal.hint("grader show EXERCISE, then grader start EXERCISE")
+    return bad
+
+
+def show(name: str, *, json: bool) -> int:
+    """Print an exercise's statement, interface and limits."""
+    exercise = exercises.load(name)
+    if json:
+        whole = {"statement": exercise.statement, "starter": exercise.starter}
+        _write_json({"schema": "grader/exercise/1", **_as_dict(exercise), **whole})
+    else:
+        from grader.cli import pages  # noqa: PLC0415 - Rich is slow, and JSON does without
+
+        if sys.stdout.isatty():
+            terminal.show(*pages.exercise_page(exercise))
+        else:
+            terminal.answer(exercise.statement)
+            terminal.show(pages.interface_table(exercise))
+        terminal.hint(f"grader start {name}")
+    return 0
+
+
+def _as_dict(exercise: Exercise) -> dict[str, object]:
+    return {
+        "name": exercise.name,
+        "title": exercise.title,
+        "track": exercise.track,
+        "difficulty": exercise.difficulty,
+        "kind": exercise.kind,
+        "version": exercise.version,
+        "functions": exercise.functions,
+        "classes": exercise.classes,
+        "limits": exercise.limits,
+    }
+
+
+def _write_json(answer: dict[str, object]) -> None:
+    terminal.answer(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+
+
+def start(name: str, output: Path | None, *, force: bool) -> int:
+    """Write the starter, never over an existing file unless forced."""
+    exercise = exercises.load(name)
+    path = output or Path(f"{exercise.module}.py")
+    if path.is_dir():
+        path /= f"{exercise.module}.py"
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(exercise.starter)
+    except FileExistsError as error:
+        raise UsageError(
+            "E2106",
+            f"{path} is there already; it was not changed",
+            cause="a starter never overwrites your work",
+            hint=f"grader start {name} --output OTHER.py, or --force to lose what is in it",
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            "E2108", f"{path} cannot be written", cause=error.strerror or str(error), hint="choose another --output"
+        ) from error
+    terminal.answer(str(path))
+    given = f"{name} {path}" if exercise.module != path.stem else str(path)
+    terminal.hint(f"write it, then: grader check {given}; grader submit {given}")
+    return 0
+
+
+def check(targets: list[str], form: Format) -> int:
+    """Judge a file by the public examples, with what it printed; nothing is stored."""
+    exercise, path = _exercise_and_file(targets)
+    filename, source = _read(exercise, path)
+    need_judge(exercise)
+    from grader import judge  # noqa: PLC0415 - only a judge's installation has what it needs
+
+    process = judge.start(exercise, suite="public")
+    progress = terminal.Progress(f"check {exercise.name}")
+    try:
+        with progress:
+            report = process.run(source, seed=judge.new_seed(), filename=filename, on_phase=progress.phase)
+    finally:
+        process.close()
+    if filename.endswith(notebook.SUFFIX):
+        report = notebook.relabel(report, source)
+    code = print_report(report, form)
+    passed = sum(test.verdict is Verdict.ACCEPTED for test in report.tests)
+    summary = f"public examples: {passed} of {len(report.tests)}; hidden tests were not run"
+    if form is Format.FULL:
+        terminal.answer(f"\n{summary}")
+    else:
+        terminal.say(summary)
+    if code == 0:
+        terminal.hint(f"grader submit {' '.join(targets)}")
+    return code
+
+
+def submit(targets: list[str], form: Format) -> int:
+    """Store and judge a file."""
+    exercise, path = _exercise_and_file(targets)
+    settings = config.read()
+    filename, source = _read(exercise, path)
+    need_judge(exercise)
+    from grader import embedded  # noqa: PLC0415 - only a judge's installation has what it needs
+
+    progress = terminal.Progress(exercise.name)
+    sent = embedded.Sent(filename, source)
+    try:
+        with progress:
+            report = embedded.submit(exercise, sent, settings, say=terminal.say, on_phase=progress.phase)
+    except embedded.Interrupted as error:
+        return interrupted(error.submission)
+    code = print_report(report, form)
+    if code == 1:
+        terminal.hint(f"grader check {' '.join(targets)} shows the public examples and your prints")
+    return code
+
+
+def interrupted(submission: str) -> int:
+    """Say what Ctrl-C has left behind."""
+    terminal.say(f"\ninterrupted: submission {submission} is kept and not judged yet")
+    terminal.hint("the next `grader submit` finishes it")
+    return INTERRUPTED
+
+
+def results(which: str, form: Format) -> int:
+    """Print a stored report."""
+    settings = config.read()
+    need_store()
+    from grader.store import open_store  # noqa: PLC0415 - SQLAlchemy is slow
+
+    report = open_store(settings.database).report(which or None, settings.learner)
+    return print_report(report, form)
+
+
+def history(name: str, limit: int, *, json: bool) -> int:
+    """Print a learner's submissions for an exercise, the latest first."""
+    settings = config.read()
+    need_store()
+    from grader.store import open_store  # noqa: PLC0415 - SQLAlchemy is slow
+
+    store = open_store(settings.database)
+    attempts = store.history(settings.learner, name, limit)
+    if not attempts:
+        exercises.load(name)  # a name that does not exist is told so
+    lost = set(store.unfinished())
+    if json:
+        listed = [_attempt(each, interrupted=each.judging in lost) for each in attempts]
+        _write_json({"schema": "grader/history/1", "exercise": name, "submissions": listed})
+        return 0
+    if not attempts:
+        terminal.answer(f"{name}: nothing was submitted yet")
+        return 0
+    from grader.cli import pages  # noqa: PLC0415 - Rich is slow, and JSON does without
+
+    terminal.show(pages.history_page(attempts, lost))
+    if any(each.judging in lost for each in attempts):
+        terminal.hint("an interrupted judging is finished by the next `grader submit`")
+    return 0
+
+
+def _attempt(attempt: "Attempt", *, interrupted: bool) -> dict[str, object]:
+    status = "interrupted" if interrupted else attempt.status
+    return {**msgspec.structs.asdict(attempt), "status": status}
+
+
+def print_report(report: Report, form: Format) -> int:
+    """Write a report to stdout; return the exit code that its verdict stands for."""
+    if form is Format.FULL:
+        from grader.cli import pages  # noqa: PLC0415 - Rich is slow, and the others do without
+
+        terminal.show(*pages.report_page(report, _title(report.exercise)))
+    else:
+        terminal.answer(write(report, form))
+    if report.verdict is Verdict.INTERNAL_ERROR and terminal.flags.verbose and report.log:
+        sys.stderr.write(report.log.rstrip("\n") + "\n")
+    return {Verdict.ACCEPTED: 0, Verdict.INTERNAL_ERROR: 3}.get(report.verdict, 1)
+
+
+def _title(name: str) -> str:
+    """Return the exercise's title; its name, where the exercise is gone or malformed by now."""
+    try:
+        return exercises.load(name).title
+    except GraderError:
+        return name
+
+
+def _exercise_and_file(targets: list[str]) -> tuple[Exercise, Path]:
+    """Understand `EXERCISE FILE`, `EXERCISE` alone and `FILE` alone."""
+    if len(targets) > 2:  # noqa: PLR2004 - an exercise and a file
+        raise UsageError(
+            "E2101",
+            f"an exercise and one file are expected, not {len(targets)} things",
+            hint="grader submit softmax softmax.py",
+        )
+    if len(targets) == 2:  # noqa: PLR2004
+        return exercises.load(targets[0]), Path(targets[1])
+    (target,) = targets
+    path = Path(target)
+    named = path.stem.replace("_", "-")
+    if target not in exercises.names() and (path.suffix or path.exists()):
+        if named not in exercises.names():
+            near = difflib.get_close_matches(named, exercises.names(), n=1)
+            raise NotFound(
+                "E5105",
+                f"{target} does not say which exercise it is for",
+                cause=f"there is no exercise called {named!r}",
+                hint=f"grader submit {near[0] if near else 'EXERCISE'} {target}",
+            )
+        return exercises.load(named), path
+    exercise = exercises.load(target)
+    return exercise, Path(f"{exercise.module}.py")
+
+
+def _read(exercise: Exercise, path: Path) -> tuple[str, bytes]:
+    """Return a file's name and its Python source. What is in it is the judge's affair."""
+    if str(path) == "-":
+        return f"{exercise.module}.py", _bounded(sys.stdin.buffer.read(MAX_FILE_BYTES + 1), path)
+    try:
+        with path.open("rb") as file:
+            content = _bounded(file.read(MAX_FILE_BYTES + 1), path)
+    except FileNotFoundError as error:
+        raise UsageError("E2102", f"there is no file {path}", hint=_remedy(exercise, path)) from error
+    except IsADirectoryError as error:
+        raise UsageError(
+            "E2103", f"{path} is a folder", hint=f"name the file: grader submit {exercise.name} FILE"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            "E2104",
+            f"{path} cannot be read",
+            cause=getattr(error, "strerror", None) or str(error),
+            hint="check the file's name and permissions",
+        ) from error
+    if path.suffix.lower() == notebook.SUFFIX:
+        return path.stem + notebook.SUFFIX, notebook.to_source(content, path.name)
+    return path.name, content
+
+
+def _bounded(content: bytes, path: Path) -> bytes:
+    if len(content) > MAX_FILE_BYTES:
+        raise UsageError(
+            "E2105",
+            f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB",
+            cause="a submission is one source file; nothing was stored",
+            hint="clear a notebook's outputs, or take data out of the file",
+        )
+    return content
+
+
+def _remedy(exercise: Exercise, path: Path) -> str:
+    folder = path.parent
+    files = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+    near = difflib.get_close_matches(path.name, files, n=1)
+    if near:
+        return f"did you mean {folder / near[0]}?"
+    return f"grader start {exercise.name} writes one to begin with"
+
+
+def need_judge(exercise: Exercise) -> None:
+    """Raise UsageError where this installation cannot judge the exercise."""
+    need_store()
+    if exercise.kind == "torch" and importlib.util.find_spec("torch") is None:
+        raise UsageError(
+            "E2109",
+            f"{exercise.name} needs PyTorch, which is not installed",
+            hint='pip install "grader[torch]"',
+        )
+
+
+def need_store() -> None:
+    """Raise UsageError where this is the thin command line, without judge and store."""
+    absent = [name for module, name in _NEEDED.items() if importlib.util.find_spec(module) is None]
+    if absent:
+        raise UsageError(
+            "E2109",
+            "this installation cannot judge",
+            cause=f"not installed: {', '.join(absent)}",
+            hint='pip install "grader[judge]"',
+        )

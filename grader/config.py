@@ -1,0 +1,111 @@
+"""Every setting of the command line, read once: flag > environment > folder's file > user's file.
+
+    home     GRADER_HOME      where submissions and reports are kept (a folder)
+    learner  GRADER_LEARNER   whose attempts these are (a name; the account's name unless said)
+
+The folder's file is `.grader.toml` in the current folder or the nearest one above it; the user's is
+`config.toml` in the platform's configuration folder. Both hold the names of the left column.
+`GRADER_EXERCISES` (further folders of exercises) is read by `grader.exercise`.
+"""
+
+import getpass
+import os
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from grader.errors import UsageError
+
+SETTINGS = {"home": "GRADER_HOME", "learner": "GRADER_LEARNER"}
+MAX_LEARNER = 100
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings in force."""
+
+    home: Path
+    learner: str
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file that holds submissions, judgings and reports."""
+        return self.home / "grader.sqlite3"
+
+
+def read() -> Config:
+    """Read the settings; raises UsageError that names the setting and the place it came from."""
+    found = {name: _find(name, variable) for name, variable in SETTINGS.items()}
+    return Config(home=_home(*found["home"]), learner=_learner(*found["learner"]))
+
+
+def _find(name: str, variable: str) -> tuple[str, str]:
+    """Return a setting's value and where it stands; two empty texts where nothing sets it."""
+    if os.environ.get(variable):
+        return os.environ[variable], f"the environment's {variable}"
+    for path in _files():
+        values = _load(path)
+        if name in values:
+            return values[name], f"{path}: {name}"
+    return "", ""
+
+
+def _files() -> Iterator[Path]:
+    here = Path.cwd()
+    near = [folder / ".grader.toml" for folder in (here, *here.parents)]
+    yield from [path for path in near if path.is_file()][:1]
+    user = platformdirs.user_config_path("grader") / "config.toml"
+    if user.is_file():
+        yield user
+
+
+def _load(path: Path) -> dict[str, str]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            "E2110",
+            "a settings file cannot be read",
+            cause=f"{path}: {error}",
+            hint="mend the file, or remove it",
+        ) from error
+    for name, value in values.items():
+        if name not in SETTINGS or not isinstance(value, str):
+            raise UsageError(
+                "E2110",
+                "a settings file cannot be read",
+                cause=f"{path}: `{name}` is not a setting with a text",
+                hint=f"the settings are {' and '.join(SETTINGS)}, each a text in quotes",
+            )
+    return values
+
+
+def _home(value: str, origin: str) -> Path:
+    home = Path(value).expanduser() if value else platformdirs.user_data_path("grader")
+    if "\0" in str(home) or (home.exists() and not home.is_dir()):
+        raise UsageError(
+            "E2111",
+            "home is not a folder",
+            cause=f"{origin or 'the default'} says {str(home)!r}",
+            hint="set GRADER_HOME to a folder, which is made if it is missing",
+        )
+    return home.absolute()
+
+
+def _learner(value: str, origin: str) -> str:
+    if not value:
+        try:
+            return getpass.getuser()
+        except (OSError, KeyError, ImportError):
+            return "learner"
+    if len(value) > MAX_LEARNER or not value.isprintable():
+        raise UsageError(
+            "E2112",
+            "learner is not a name",
+            cause=f"{origin} is longer than {MAX_LEARNER} characters or holds unprintable ones",
+            hint="set GRADER_LEARNER to a short name",
+        )
+    return value

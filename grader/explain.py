@@ -1,0 +1,227 @@
+"""The catalogue behind `grader explain`: every error code and every verdict, its cause and its remedy.
+
+    E2...  the command line, a file, a setting, or a malformed exercise
+    E3...  the grader itself: its store, its own failure
+    E4...  the sandbox
+    E5...  not found
+
+A test proves that every code raised anywhere in `grader/` stands here, and that none stands here for nothing.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One code or verdict: what it says in a line, where it comes from, and what to do."""
+
+    what: str
+    cause: str
+    hint: str
+
+
+CATALOGUE = {
+    "E2101": Entry(
+        "the command line is not understood",
+        "An option or argument is missing, unknown, or one too many.",
+        "Add --help to the command to see what it takes.",
+    ),
+    "E2102": Entry(
+        "there is no such file",
+        "The file named, or the one the exercise is called after (softmax.py), is not in this folder.",
+        "Look at the spelling and the folder; `grader start EX` writes a file to begin with.",
+    ),
+    "E2103": Entry(
+        "the file is a folder",
+        "A submission is one file; a folder cannot be sent.",
+        "Name the file inside it: grader submit softmax work/softmax.py.",
+    ),
+    "E2104": Entry(
+        "the file cannot be read",
+        "Its permissions forbid it, or its name is none the system knows. What is *in* a file is never a "
+        "reason: that is submitted and gets a verdict.",
+        "Mend the permissions (chmod u+r FILE), then submit again.",
+    ),
+    "E2105": Entry(
+        "the file is larger than 16 MiB",
+        "A submission is one source file. Nothing was stored and no attempt was used.",
+        "Clear a notebook's outputs, or take data out of the file.",
+    ),
+    "E2106": Entry(
+        "a starter would overwrite a file",
+        "`grader start` found a file of that name, which may hold your work.",
+        "Write elsewhere with --output OTHER.py, or lose the file's content with --force.",
+    ),
+    "E2107": Entry(
+        "the notebook cannot be read",
+        "The file ends in .ipynb and is not a notebook: no JSON, no cells, or a format nobody knows.",
+        "Open and save it again in Jupyter, or submit a .py file.",
+    ),
+    "E2108": Entry(
+        "the starter cannot be written",
+        "The folder does not exist, is not yours to write, or the disk is full.",
+        "Choose another place with --output.",
+    ),
+    "E2109": Entry(
+        "this installation cannot judge",
+        "The command line installs without NumPy, PyTorch, pytest and SQLAlchemy; judging needs them.",
+        'pip install "grader[judge]" for NumPy exercises, "grader[judge,torch]" for all.',
+    ),
+    "E2110": Entry(
+        "a settings file cannot be read",
+        "`.grader.toml` (in this folder or above it) or your config.toml is no TOML, or has a setting that "
+        "does not exist. The settings are `home` and `learner`, each a text in quotes.",
+        "Mend the file at the place named, or remove it.",
+    ),
+    "E2111": Entry(
+        "home is not a folder",
+        "GRADER_HOME, or `home` in a settings file, names something that is there and no folder.",
+        "Set it to a folder; it is made if it is missing.",
+    ),
+    "E2112": Entry(
+        "learner is not a name",
+        "GRADER_LEARNER, or `learner` in a settings file, is too long or holds unprintable characters.",
+        "Set it to a short name.",
+    ),
+    "E2120": Entry(
+        "an exercise cannot be called that",
+        "Names are small letters and digits in words joined by single hyphens; titles hold no quotes.",
+        "For example: grader new batch-norm --title 'Batch normalisation'.",
+    ),
+    "E2121": Entry(
+        "the exercise is there already",
+        "`grader new` never writes over an exercise or its reference, and writes all files or none.",
+        "Choose another name, or remove what is there.",
+    ),
+    "E2201": Entry(
+        "a folder's name cannot be an exercise's name",
+        "Folder, module and exercise have one name: small letters and digits, words joined by hyphens.",
+        "Rename the folder, for example batch-norm.",
+    ),
+    "E2202": Entry(
+        "an exercise is malformed",
+        "A file is missing or contradicts another; the message names file and line.",
+        "Mend it there; `grader verify EX` then tells whether the exercise holds.",
+    ),
+    "E3001": Entry(
+        "the grader failed",
+        "A mistake in the grader, or a machine out of disk or memory. No attempt was used.",
+        "Run the command again with -v and report the traceback.",
+    ),
+    "E3002": Entry(
+        "a report was not stored",
+        "Judging took so long that another process has taken it over; that one's report counts.",
+        "grader results ID shows it.",
+    ),
+    "E3101": Entry(
+        "the store cannot be opened or written",
+        "The folder GRADER_HOME, or the file in it, is missing rights, or is on a read-only disk.",
+        "Make it writable, or set GRADER_HOME to a folder that is.",
+    ),
+    "E3102": Entry(
+        "the store is not a grader database, or is damaged",
+        "The file is another program's, or was cut short. It was not changed.",
+        "Restore a copy, or move the file away: the grader then starts a new one.",
+    ),
+    "E3103": Entry(
+        "the store was written by a newer grader",
+        "An older grader would damage it, so it is refused and left as it is.",
+        "Upgrade the grader, or set GRADER_HOME to another folder.",
+    ),
+    "E3104": Entry(
+        "the store is busy",
+        "Another process kept the database locked for longer than a writer should.",
+        "Close programs that have the file open, then try again.",
+    ),
+    "E3105": Entry(
+        "the store failed",
+        "The disk is full or failing, or the file system does not keep locks.",
+        "Check the disk, then try again; what was stored before is safe.",
+    ),
+    "E4101": Entry(
+        "the sandbox could not be started",
+        "The machine refused a process, memory or a file descriptor. No attempt was used.",
+        "Close other programs, then submit again.",
+    ),
+    "E4102": Entry(
+        "processes of a submission could not be ended",
+        "They did not die when killed, which a machine in trouble can cause.",
+        "Look at the machine's processes, then restart the grader.",
+    ),
+    "E5101": Entry(
+        "nothing of that name or id is here",
+        "There is no such exercise, submission or judging, or it belongs to somebody else.",
+        "`grader list` shows the exercises, `grader history EX` your submissions.",
+    ),
+    "E5102": Entry(
+        "nothing was submitted yet",
+        "The store in GRADER_HOME holds no submission of yours.",
+        "grader submit EX FILE sends a file.",
+    ),
+    "E5103": Entry(
+        "there is no report yet",
+        "The judging waits, runs, or was interrupted by Ctrl-C, a kill or a lost power.",
+        "Wait, or run `grader submit` again: it finishes what was interrupted first.",
+    ),
+    "E5104": Entry(
+        "there is no such code",
+        "Codes are E and four digits; verdicts are written as a report writes them.",
+        "grader explain, without a code, lists all.",
+    ),
+    "E5105": Entry(
+        "the file does not say which exercise it is for",
+        "The exercise may be left out only where the file has its name (lstm_cell.py).",
+        "grader submit EXERCISE FILE.",
+    ),
+    "internal_error": Entry(
+        "verdict: we could not judge",
+        "The grader or the exercise failed, not the submission: it is not scored, no attempt is used.",
+        "Submit again; if it stays, report it with what -v prints.",
+    ),
+    "policy_violation": Entry(
+        "verdict: something is used that the exercise does not allow",
+        "The statement asks you to write yourself what the submission takes from a library.",
+        "Remove it from the line named.",
+    ),
+    "protocol_violation": Entry(
+        "verdict: the submission disturbed the line to the judge",
+        "It wrote to descriptors that are not its own, or returned what cannot cross: only arrays, tensors, "
+        "numbers, texts, None, and lists, tuples and dicts of these do.",
+        "Return plain values, and leave descriptors other than stdout and stderr alone.",
+    ),
+    "memory_limit_exceeded": Entry(
+        "verdict: more memory than allowed",
+        "The process asked for more than the exercise's limit (`grader show EX` names it).",
+        "Look for intermediate arrays that grow with the product of two sizes.",
+    ),
+    "time_limit_exceeded": Entry(
+        "verdict: slower than allowed",
+        "A call, the import, or all calls together took longer than the exercise's limits.",
+        "Look for endless loops, and for loops over elements where an array operation serves.",
+    ),
+    "output_limit_exceeded": Entry(
+        "verdict: more output than allowed",
+        "The submission printed, or returned, more than the exercise's limits.",
+        "Take the prints out of the loops; return arrays of the shape asked for.",
+    ),
+    "import_error": Entry(
+        "verdict: the file could not be imported",
+        "It does not parse, raises while it is imported, imports what is not there, or lacks a function.",
+        "Run it by itself (python FILE), then `grader check`.",
+    ),
+    "runtime_error": Entry(
+        "verdict: a function raised an exception",
+        "The report names its type and the line in your file.",
+        "Call the function with odd shapes, size 1 and every option; `grader check` shows more.",
+    ),
+    "wrong_answer": Entry(
+        "verdict: an answer is not right",
+        "Shape, dtype, finiteness, a value or a gradient differs, or an argument was changed.",
+        "Read the failed test's title and message; a small case by hand often shows it.",
+    ),
+    "accepted": Entry(
+        "verdict: every test passed",
+        "All answers agree with the reference within the tolerance.",
+        "Take the next one: grader list.",
+    ),
+}

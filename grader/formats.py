@@ -1,0 +1,161 @@
+"""A report as text: concise, json, junit, gradescope; `full`, for people, is `grader.cli.pages`."""
+
+import unicodedata
+from enum import StrEnum
+from xml.etree import ElementTree as ET
+
+import msgspec
+
+from grader.report import Report, TestReport
+from grader.verdict import Verdict
+
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    FULL = "full"
+    CONCISE = "concise"
+    JSON = "json"
+    JUNIT = "junit"
+    GRADESCOPE = "gradescope"
+
+
+def safe(text: str) -> str:
+    r"""Return `text` with every control, direction and zero-width character written out, as `\x1b`.
+
+    Only newline and tab stay. For whatever may come from a submission: it must not be able to move
+    the cursor, colour or hide a line, or turn its direction.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in _INVISIBLE:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def number(value: float) -> str:
+    """Write points as a person does: `2`, `2.5`, `0.33`."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def score(report: Report) -> str:
+    """Write the score: `14 of 20 points`."""
+    return f"{number(report.score)} of {number(report.max_score)} points"
+
+
+def write(report: Report, form: Format) -> str:
+    """Write a report in any of the formats that programs read, without a final newline."""
+    match form:
+        case Format.JSON | Format.FULL:
+            return as_json(report)
+        case Format.CONCISE:
+            return concise(report)
+        case Format.JUNIT:
+            return junit(report)
+        case Format.GRADESCOPE:
+            return gradescope(report)
+
+
+def as_json(report: Report) -> str:
+    """Write the report as it is stored, as JSON of schema `grader/report/1`.
+
+    Our own traceback (`log`) stays out: it is for staff, and `-v` shows it.
+    """
+    public = msgspec.structs.replace(report, log="")
+    return msgspec.json.format(msgspec.json.encode(public), indent=2).decode()
+
+
+def concise(report: Report) -> str:
+    """Write one line for the verdict and one for each test that is not accepted."""
+    lines = [f"{report.exercise}: {report.verdict}: {score(report)}"]
+    if report.message:
+        lines[0] += f": {_one_line(report.message)}"
+    for test in report.tests:
+        if test.verdict is not Verdict.ACCEPTED:
+            told = ": ".join(filter(None, (test.message, test.explanation)))
+            lines.append(f"{report.exercise}: {test.name}: {test.verdict}: {_one_line(told)}")
+    return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(safe(text).split())
+
+
+def junit(report: Report) -> str:
+    """Write JUnit XML: one suite, a case for each test, points as properties.
+
+    A test that is not accepted is a `failure`; one that we could not run is an `error`.
+    """
+    failed = [test for test in report.tests if test.verdict is not Verdict.ACCEPTED]
+    errors = [test for test in failed if test.verdict is Verdict.INTERNAL_ERROR]
+    counts = {
+        "tests": str(len(report.tests)),
+        "failures": str(len(failed) - len(errors)),
+        "errors": str(len(errors)),
+        "time": f"{report.usage.wall_seconds:.3f}",
+    }
+    root = ET.Element("testsuites", counts)
+    suite = ET.SubElement(root, "testsuite", {"name": report.exercise, **counts})
+    properties = ET.SubElement(suite, "properties")
+    for name in ("verdict", "score", "max_score", "exercise_version", "seed", "submission", "judging"):
+        ET.SubElement(properties, "property", {"name": name, "value": str(getattr(report, name))})
+    for test in report.tests:
+        _junit_case(suite, report, test)
+    if report.message:
+        ET.SubElement(suite, "system-out").text = safe(report.message)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=False)
+
+
+def _junit_case(suite: ET.Element, report: Report, test: TestReport) -> None:
+    case = ET.SubElement(suite, "testcase", {"classname": report.exercise, "name": f"{test.name}: {safe(test.title)}"})
+    properties = ET.SubElement(case, "properties")
+    for name in ("points", "max_points"):
+        ET.SubElement(properties, "property", {"name": name, "value": number(getattr(test, name))})
+    if test.verdict is not Verdict.ACCEPTED:
+        kind = "error" if test.verdict is Verdict.INTERNAL_ERROR else "failure"
+        told = safe("\n".join(filter(None, (test.message, test.explanation))))
+        first = told.splitlines()[0] if told else str(test.verdict)
+        ET.SubElement(case, kind, {"type": str(test.verdict), "message": first}).text = told
+
+
+def gradescope(report: Report) -> str:
+    """Write Gradescope's `results.json`.
+
+    Gradescope leaves a submission ungraded when there is no score; so does our own fault.
+    """
+    ours = report.verdict is Verdict.INTERNAL_ERROR
+    result: dict[str, object] = {
+        "execution_time": round(report.usage.wall_seconds, 3),
+        "output": safe(report.message) or f"{report.exercise}: {report.verdict}",
+        "output_format": "text",
+        "stdout_visibility": "hidden",
+        "visibility": "visible",
+        "tests": [
+            {
+                "name": safe(test.title),
+                "number": str(ordinal),
+                "score": test.points,
+                "max_score": test.max_points,
+                "status": "passed" if test.verdict is Verdict.ACCEPTED else "failed",
+                "output": safe("\n".join(filter(None, (test.message, test.explanation)))),
+                "output_format": "text",
+                "visibility": "visible",
+                "extra_data": {"name": test.name, "verdict": test.verdict},
+            }
+            for ordinal, test in enumerate(report.tests, 1)
+        ],
+        "extra_data": {
+            name: getattr(report, name)
+            for name in ("exercise", "exercise_version", "verdict", "seed", "submission", "judging")
+        },
+    }
+    if not ours:
+        result["score"] = report.score
+    return msgspec.json.format(msgspec.json.encode(result), indent=2).decode()

@@ -1,0 +1,169 @@
+"""Engine `local`: a plain process with resource limits, for one's own code on one's own machine.
+
+It does not isolate: the submission runs with the rights of whoever runs the grader. A server refuses it.
+"""
+
+import ctypes
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Literal
+
+from grader.engine import Ended
+from grader.errors import OurFault
+from grader.exercise import Limits
+
+HARNESS = Path(__file__).parent / "harness.py"
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_FILE_BYTES = 16 << 20
+_OPEN_FILES = 256
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of every orphan below it, so that a double fork hides nothing.
+
+    From here on `LocalProcess.kill` ends *every* process below this one but other sandboxes': the judge calls
+    it in its own child process, where nothing else lives.
+    """
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    LocalProcess.adopts = True
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+class LocalEngine:
+    """Starts the harness with this Python, and no isolation but its limits."""
+
+    name = "local"
+
+    def start(self, kind: Literal["numpy", "torch"], limits: Limits) -> "LocalProcess":  # noqa: ARG002 - the harness sets its own
+        """Start a harness in a folder of its own."""
+        return LocalProcess()
+
+
+class LocalProcess:
+    """A harness process, its folder and its descendants."""
+
+    adopts = False
+    _live: "set[int]" = set()
+
+    def __init__(self) -> None:
+        """Start it; its environment is empty, its standard descriptors are pipes to us, there are no others."""
+        self._folder = tempfile.mkdtemp(prefix="grader-")
+        try:
+            self._popen = subprocess.Popen(  # noqa: S603 - our own file
+                [sys.executable, "-I", "-B", str(HARNESS)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={},
+                cwd=self._folder,
+                start_new_session=True,
+                preexec_fn=_limit,  # noqa: PLW1509 - the judge has one thread
+                bufsize=0,
+            )
+        except OSError as error:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise OurFault("E4101", "the sandbox could not be started", cause=str(error)) from error
+        self.requests, self.answers, self.prints = (
+            pipe.fileno() for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr) if pipe is not None
+        )
+        self._result: Ended | None = None
+        self._live.add(self._popen.pid)
+
+    def ended(self) -> bool:
+        """Tell whether the main process has ended by itself (it stays to be waited for)."""
+        if self._result is not None:
+            return True
+        return os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def kill(self) -> Ended:
+        """End the process group, whatever escaped from it, and the folder."""
+        if self._result is not None:
+            return self._result
+        by_itself = self.ended()
+        pid = self._popen.pid
+        _signal_group(pid)
+        _, status, used = os.wait4(pid, 0)
+        self._popen.returncode = os.waitstatus_to_exitcode(status)
+        self._live.discard(pid)
+        if self.adopts:
+            _end_orphans(self._live)
+        for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
+            if pipe is not None:
+                pipe.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        cpu = used.ru_utime + used.ru_stime
+        memory = used.ru_maxrss / 1024
+        if not by_itself:
+            self._result = Ended("killed", 0, cpu, memory)
+        elif os.WIFSIGNALED(status):
+            self._result = Ended("signal", os.WTERMSIG(status), cpu, memory)
+        else:
+            self._result = Ended("exit", os.WEXITSTATUS(status), cpu, memory)
+        return self._result
+
+
+def _limit() -> None:
+    die_with_parent()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_BYTES, _FILE_BYTES))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _signal_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _end_orphans(spared: set[int]) -> None:
+    """Kill and reap everything below this process but the `spared`; stop first, so that none forks meanwhile."""
+    limit = time.monotonic() + 10.0
+    while time.monotonic() < limit:
+        below = _descendants(os.getpid(), spared)
+        if not below:
+            return
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in below:
+                try:
+                    os.kill(pid, number)
+                except ProcessLookupError:
+                    continue
+        for pid in below:
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                continue
+    raise OurFault("E4102", "processes of a submission could not be ended", hint="restart the grader")
+
+
+def _descendants(root: int, spared: set[int]) -> list[int]:
+    """List the processes below `root`, by one walk over /proc."""
+    children: dict[int, list[int]] = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                stat = Path(entry.path, "stat").read_text(encoding="ascii", errors="replace")
+            except OSError:
+                continue
+            parent = int(stat.rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(entry.name))
+    found, todo = [], [root]
+    while todo:
+        below = [pid for pid in children.get(todo.pop(), []) if pid not in spared]
+        found += below
+        todo += below
+    return found

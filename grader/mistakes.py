@@ -1,0 +1,186 @@
+"""Explain a failure by a known mistake: the `wrong/` file whose answers coincide with the submission's.
+
+The requests of the failed test are put again, in the judge's own process, to the reference and to each wrong file
+(all trusted). A wrong file explains the failure if each of its answers is much nearer to the submission's than
+the reference's is, and one of them differs from the reference's.
+"""
+
+import json
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from grader import wire
+from grader.exercise import Exercise
+from grader.harness import Harness
+from grader.oracle import UNIT_ROUNDOFF, dtype_name, is_tensor, to_numpy
+from grader.proxy import Request, answer_callback, callbacks_in
+from grader.returns import Scalar, Unsupported
+
+_BUDGET_SECONDS = 2.0
+_NEAR = 0.02
+_ULPS = 64
+_MAX_PAYLOAD = 1 << 30
+
+
+def explain(exercise: Exercise, test: str, transcript: Sequence[Request]) -> str:
+    """Return the sentence of the wrong file that answers as the submission did, or "" if none does.
+
+    Wrong files that name `test` as the one that catches them are asked first.
+    """
+    if not transcript or any(request.broken for request in transcript):
+        return ""
+    theirs = [request.answer for request in transcript]
+    until = time.monotonic() + _BUDGET_SECONDS
+    right = _replay(exercise.reference.read_bytes(), transcript)
+    for wrong in sorted(exercise.wrong, key=lambda wrong: test not in wrong.caught_by):
+        if time.monotonic() > until:
+            break
+        if _explains(theirs, _replay(wrong.source, transcript), right):
+            return wrong.explanation
+    return ""
+
+
+def _replay(source: bytes, transcript: Sequence[Request]) -> list[Any]:
+    """Put the requests to a trusted file in this process, and return its answers."""
+    callee = InProcess()
+    with _alarm(_BUDGET_SECONDS), np.errstate(all="ignore"):
+        callee.ask({"op": "load", "interface": []}, {"source": source.decode()})
+        return [callee.ask(request.header, request.values) for request in transcript]
+
+
+class InProcess:
+    """The harness in the judge's own process, for files of the exercise itself."""
+
+    def __init__(self) -> None:
+        """Speak the same frames as with a sandbox, so that both answer alike."""
+        self._answers: list[bytes] = []
+        self._callbacks: dict[int, wire.Callback] = {}
+        self._harness = Harness(self._take, self._called)
+
+    def ask(self, header: dict[str, Any], values: dict[str, Any]) -> Any:
+        """Carry out one request and return its decoded value or `wire.Failed`."""
+        self._callbacks = {callback.id: callback for callback in callbacks_in(values)}
+        self._harness.handle(*_parse(wire.encode({**header, "nonce": ""}, **values)))
+        reply, payload = self._last()
+        return reply if isinstance(reply, wire.Failed) else wire.decode(reply, payload)
+
+    def _take(self, header: dict[str, Any], payload: list[memoryview]) -> None:
+        text = json.dumps(header).encode()
+        self._answers.append(len(text).to_bytes(4, "little") + text + b"".join(payload))
+
+    def _last(self) -> tuple[wire.Reply, bytearray]:
+        frame = memoryview(self._answers.pop())
+        parser = wire.Parser("", _MAX_PAYLOAD)
+        whole = False
+        while not whole:
+            view = parser.view()
+            count = min(len(view), len(frame))
+            view[:count] = frame[:count]
+            frame = frame[count:]
+            whole = parser.advance(count)
+        return parser.result()
+
+    def _called(self) -> tuple[dict[str, Any], bytes]:
+        reply, payload = self._last()
+        if not isinstance(reply, wire.Called):
+            raise TypeError("the harness asks for a request only while it calls a function")
+        return _parse(answer_callback(self._callbacks, reply.id, wire.decode(reply, payload), ""))
+
+
+def _parse(buffers: list[memoryview]) -> tuple[dict[str, Any], bytes]:
+    frame = b"".join(buffers)
+    end = 4 + int.from_bytes(frame[:4], "little")
+    header: dict[str, Any] = json.loads(frame[4:end])
+    return header, frame[end:]
+
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    """Break off a trusted file that takes too long: its answer then is an error like any other."""
+
+    def ring(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _explains(theirs: Sequence[Any], wrong: Sequence[Any], right: Sequence[Any]) -> bool:
+    matches = [_match(*three) for three in zip(theirs, wrong, right, strict=True)]
+    return all(match is not None for match in matches) and any(matches)
+
+
+def _match(theirs: Any, wrong: Any, right: Any) -> bool | None:
+    """Compare one answer: None if `wrong` is not what the submission said, else whether it differs from `right`."""
+    if isinstance(theirs, list | tuple):
+        if not isinstance(wrong, list | tuple) or len(wrong) != len(theirs):
+            return None
+        same_length = isinstance(right, list | tuple) and len(right) == len(theirs)
+        rights = right if same_length else [None] * len(theirs)
+        parts = [_match(*three) for three in zip(theirs, wrong, rights, strict=True)]
+        return None if any(part is None for part in parts) else not same_length or any(parts)
+    if isinstance(theirs, wire.Failed):
+        same = isinstance(wrong, wire.Failed) and (theirs.kind, theirs.type) == (wrong.kind, wrong.type)
+        return not isinstance(right, wire.Failed) if same else None
+    array = _as_array(theirs)
+    if array is None:
+        return type(theirs) is not type(right) if _plainly_equal(theirs, wrong) else None
+    return _match_arrays(array, _as_array(wrong), _as_array(right), _unit(theirs), (theirs, wrong, right))
+
+
+def _match_arrays(
+    theirs: np.ndarray, wrong: np.ndarray | None, right: np.ndarray | None, unit: float, values: tuple[Any, ...]
+) -> bool | None:
+    if wrong is None or wrong.shape != theirs.shape or _form(values[0]) != _form(values[1]):
+        return None
+    if right is None or right.shape != theirs.shape or _form(values[1]) != _form(values[2]):
+        return True if _distance(theirs, wrong) <= _ULPS * unit * _size(wrong) else None
+    floor = _ULPS * unit * max(_size(right), _size(wrong))
+    if not _distance(theirs, wrong) <= max(_NEAR * _distance(theirs, right), floor):
+        return None
+    return _distance(wrong, right) > floor
+
+
+def _as_array(value: Any) -> np.ndarray | None:
+    if isinstance(value, Scalar):
+        value = value.array
+    is_number = isinstance(value, np.ndarray | int | float) or is_tensor(value)
+    return np.asarray(to_numpy(value), dtype=np.float64) if is_number and not isinstance(value, bool) else None
+
+
+def _form(value: Any) -> str:
+    """Return the dtype, or "" for a Python number, which stands for any."""
+    inner = value.array if isinstance(value, Scalar) else value
+    return dtype_name(inner) if hasattr(inner, "dtype") else ""
+
+
+def _unit(value: Any) -> float:
+    return UNIT_ROUNDOFF.get(_form(value), UNIT_ROUNDOFF["float64"])
+
+
+def _size(array: np.ndarray) -> float:
+    return float(np.max(np.abs(array), initial=0.0, where=np.isfinite(array)))
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the largest difference; infinite where only one of the two is finite."""
+    finite = np.isfinite(one) & np.isfinite(other)
+    alike = finite | (one == other) | (np.isnan(one) & np.isnan(other))
+    return float(np.max(np.abs(one - other), initial=0.0, where=finite)) if np.all(alike) else float("inf")
+
+
+def _plainly_equal(one: Any, other: Any) -> bool:
+    if isinstance(one, wire.Handle | Unsupported):
+        return type(one) is type(other)
+    return bool(one == other) and type(one) is type(other)

@@ -1,0 +1,419 @@
+"""What hidden tests see as `reference`: the right answer, and how exactly it can be known.
+
+Each call of the reference is carried out in several *worlds* that differ in the inputs' precision:
+
+    exact       float64 inputs (the inputs' own values): the wanted answer
+    native      the inputs as they are: what the reference itself loses in the submission's dtype
+    low, low64  for float64 inputs, whose loss no wider type measures: the inputs rounded to float32, computed in
+                float32 and in float64; the loss in ulps is much the same in both widths, so it is scaled
+    near 1..n   float64 inputs, each off by a random part of half an ulp of the submission's dtype: what a
+                backward-stable algorithm may lose, whatever the order of its operations
+
+Losses and responses become the tolerance in `grader/checkers.py`. Objects and held arrays have one copy a world.
+
+Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002, ch. 1 (forward error
+<= condition times backward error).
+"""
+
+import copy
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from grader.exercise import Class, Exercise
+from grader.returns import Atom, Returns, conform, parse_returns
+from grader.wire import Callback
+
+NEAR = 6
+UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+_LOW = "float32"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One wanted array or number.
+
+    want: float64 (or integer, bool) array. native: the same in the submission's dtype, usable as an argument.
+    loss, response: arrays like `want`: what the reference lost in that dtype, and the root mean square of its
+    response to half-ulp changes of the inputs. `scalar`: a Python float serves as well as an array.
+    """
+
+    want: np.ndarray
+    native: Any
+    dtype: str
+    loss: np.ndarray
+    response: np.ndarray
+    scalar: bool = False
+
+
+def is_tensor(value: Any) -> bool:
+    """Tell whether `value` is a torch tensor, without importing torch."""
+    return type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "untyped_storage")
+
+
+def dtype_name(value: Any) -> str:
+    """Return the dtype of an array or tensor as both libraries spell it."""
+    return str(value.dtype).removeprefix("torch.")
+
+
+def to_numpy(value: Any) -> np.ndarray:
+    """Return a NumPy array of `value`; floating values in float64, whatever they were."""
+    if is_tensor(value):
+        value = value.detach()
+        value = (value.double() if value.is_floating_point() else value).numpy()
+    array = np.asarray(value)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def load_module(path: Path, name: str) -> ModuleType:
+    """Import a trusted file of an exercise under a name of its own."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None  # noqa: S101 - a .py file has a loader
+    assert spec.loader is not None  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def cast(value: Any, dtype: str) -> Any:
+    """Return nested values with every floating array or tensor in `dtype`, and every one of them copied."""
+    if isinstance(value, np.ndarray):
+        return value.astype(dtype) if value.dtype.kind == "f" else value.copy()
+    if is_tensor(value):
+        torch = sys.modules["torch"]
+        return value.detach().to(getattr(torch, dtype), copy=True) if value.is_floating_point() else value.clone()
+    if isinstance(value, list | tuple):
+        return type(value)(cast(part, dtype) for part in value)
+    if isinstance(value, dict):
+        return {key: cast(part, dtype) for key, part in value.items()}
+    return copy.deepcopy(value) if isinstance(value, np.random.Generator) else value
+
+
+def floats(value: Any) -> list[Any]:
+    """List the floating arrays and tensors in nested values, in order."""
+    if isinstance(value, np.ndarray):
+        return [value] if value.dtype.kind == "f" else []
+    if is_tensor(value):
+        return [value] if value.is_floating_point() else []
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [array for part in parts for array in floats(part)]
+
+
+@dataclass(frozen=True)
+class World:
+    """One precision to compute in; `near` worlds also shift the inputs at random."""
+
+    name: str
+    dtype: str
+    through: str = ""
+
+    def enter(self, value: Any, dtype: str, rng: np.random.Generator) -> Any:
+        """Return a copy of `value` (whose floats are of `dtype`) as this world sees it."""
+        if isinstance(value, PerWorld):
+            return value.by_world[self.name]
+        if isinstance(value, list | tuple):
+            return type(value)(self.enter(part, dtype, rng) for part in value)
+        if isinstance(value, dict):
+            return {key: self.enter(part, dtype, rng) for key, part in value.items()}
+        if self.through:
+            value = cast(value, self.through)
+        value = cast(value, self.dtype)
+        if self.name.startswith("near"):
+            shift(value, UNIT_ROUNDOFF[dtype], rng)
+        return value
+
+
+def shift(array: Any, unit: float, rng: np.random.Generator) -> None:
+    """Change each element of a float64 array in place by a random part of up to `unit` of itself."""
+    if not floats(array):
+        return
+    factor = 1 + unit * rng.uniform(-1, 1, size=tuple(array.shape))
+    array *= sys.modules["torch"].from_numpy(np.asarray(factor)) if is_tensor(array) else factor
+
+
+def worlds(dtype: str) -> list[World]:
+    """Return the worlds for inputs of `dtype`; the first is the exact one."""
+    near = [World(f"near{i}", "float64") for i in range(NEAR)]
+    exact = World("exact", "float64")
+    if dtype == "float64":
+        return [exact, World("low", _LOW), World("low64", "float64", through=_LOW), *near]
+    return [exact, World("native", dtype), *near]
+
+
+class PerWorld:
+    """Something that has one copy in each world: a held array, an object, a recorded call."""
+
+    def __init__(self, oracle: "Oracle", dtype: str, by_world: dict[str, Any]) -> None:
+        """Keep the copies by the worlds' names."""
+        self.oracle = oracle
+        self.dtype = dtype
+        self.by_world = by_world
+
+
+class Oracle:
+    """What a hidden test gets as `reference`; looks like `submission`, answers with `Expected`."""
+
+    def __init__(self, exercise: Exercise, module: ModuleType, rng: np.random.Generator) -> None:
+        """Use the exercise's reference module; `rng` draws the small shifts."""
+        self.module = module
+        self.rng = rng
+        self.exact = Exact(exercise, module)
+        self._functions = {function.name: function for function in exercise.functions}
+        self._classes = {cls.name: cls for cls in exercise.classes}
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a function of the reference, or a class to be instantiated in every world."""
+        if name in self._functions:
+            return OracleFunction(self, getattr(self.module, name), parse_returns(self._functions[name].returns))
+        if name in self._classes:
+            return self._constructor(self._classes[name])
+        raise AttributeError(f"exercise.toml declares no {name}")
+
+    def hold(self, value: Any) -> "OracleHeld":
+        """Keep a copy of an array in every world."""
+        value = plain(value)
+        dtype = working_dtype(value)
+        copies = {world.name: world.enter(value, dtype, self.rng) for world in worlds(dtype)}
+        return OracleHeld(self, dtype, copies)
+
+    def run(self, function: Callable[[World], Any], dtype: str) -> dict[str, Any]:
+        """Carry `function` out in every world, without NumPy's warnings."""
+        with np.errstate(all="ignore"):
+            return {world.name: function(world) for world in worlds(dtype)}
+
+    def _constructor(self, cls: Class) -> Callable[..., "OracleObject"]:
+        def construct(*args: Any, **kwargs: Any) -> OracleObject:
+            args, kwargs = plain(args), plain(kwargs)
+            dtype = working_dtype([args, kwargs])
+            make = getattr(self.module, cls.name)
+            copies = self.run(
+                lambda world: make(*world.enter(args, dtype, self.rng), **world.enter(kwargs, dtype, self.rng)), dtype
+            )
+            return OracleObject(self, dtype, copies, cls)
+
+        return construct
+
+
+class OracleFunction:
+    """A function or method of the reference, carried out in every world."""
+
+    def __init__(self, oracle: Oracle, function: Any, returns: Returns, owner: PerWorld | None = None) -> None:
+        """`function` is a function, or the name of a method where there is an `owner`."""
+        self._oracle = oracle
+        self._function = function
+        self._returns = returns
+        self._owner = owner
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return Expected values in the structure the interface declares."""
+        args, kwargs = plain(args), plain(kwargs)
+        dtype = self._owner.dtype if self._owner is not None else working_dtype([args, kwargs])
+        answers = self._oracle.run(lambda world: self._call(world, dtype, args, kwargs), dtype)
+        return expect(answers, self._returns, dtype)
+
+    def record(self, *args: Any, **kwargs: Any) -> "OracleRecording":
+        """Call it with every floating tensor as a leaf that requires grad, in every world."""
+        args, kwargs = plain(args), plain(kwargs)
+        dtype = working_dtype([args, kwargs])
+
+        def run(world: World) -> tuple[Any, list[Any]]:
+            inside, named = (world.enter(part, dtype, self._oracle.rng) for part in (args, kwargs))
+            leaves = [leaf.requires_grad_() for leaf in floats([inside, named])]
+            return self._function(*inside, **named), leaves
+
+        def forward(*points: Any) -> Any:
+            with np.errstate(all="ignore"):
+                inside, named = _refill([list(args), kwargs], iter(points))
+                return self._function(*inside, **named)
+
+        given = floats([list(args), kwargs])
+        return OracleRecording(self._oracle, dtype, self._oracle.run(run, dtype), self._returns, given, forward)
+
+    def _call(self, world: World, dtype: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        function = self._function if self._owner is None else getattr(self._owner.by_world[world.name], self._function)
+        inside, named = (world.enter(part, dtype, self._oracle.rng) for part in (args, kwargs))
+        return function(*inside, **named)
+
+
+class OracleHeld(PerWorld):
+    """A held array of the reference."""
+
+    def fetch(self) -> Expected:
+        """Return the present content."""
+        content = {name: cast(value, dtype_name(value)) for name, value in self.by_world.items()}
+        expected: Expected = expect(content, Atom("any"), self.dtype)
+        return expected
+
+
+class OracleObject(PerWorld):
+    """An object of one of the reference's classes."""
+
+    def __init__(self, oracle: Oracle, dtype: str, by_world: dict[str, Any], cls: Class) -> None:
+        """Know the class's declared methods and attributes."""
+        super().__init__(oracle, dtype, by_world)
+        self._methods = {method.name: method for method in cls.methods}
+        self._attributes = cls.attributes
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a method, or the Expected value of a declared attribute."""
+        if name in self._methods:
+            return OracleFunction(self.oracle, name, parse_returns(self._methods[name].returns), self)
+        if name not in self._attributes:
+            raise AttributeError(f"exercise.toml declares no {name}")
+        values = {world: getattr(copy, name) for world, copy in self.by_world.items()}
+        return expect(values, parse_returns(self._attributes[name]), self.dtype)
+
+
+class OracleRecording(PerWorld):
+    """A recorded call of the reference: its output and its gradients."""
+
+    def __init__(
+        self,
+        oracle: Oracle,
+        dtype: str,
+        by_world: dict[str, Any],
+        returns: Returns,
+        leaves: list[Any],
+        forward: Callable[..., Any],
+    ) -> None:
+        """Expect the output in the declared structure; `forward` computes it in float64 from new leaves."""
+        super().__init__(oracle, dtype, by_world)
+        self.leaves = leaves
+        self.forward = forward
+        self.output = expect({name: output for name, (output, _) in by_world.items()}, returns, dtype)
+
+    def backward(self, *cotangents: Any) -> tuple[Expected, ...]:
+        """Return the gradients of the leaves for cotangents like the outputs."""
+        torch = sys.modules["torch"]
+        cotangents = plain(cotangents)
+
+        def run(world: World) -> list[Any]:
+            output, leaves = self.by_world[world.name]
+            inside = world.enter(list(cotangents), self.dtype, self.oracle.rng)
+            found = torch.autograd.grad(floats([output]), leaves, inside, allow_unused=True, retain_graph=True)
+            return [
+                torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, found, strict=True)
+            ]
+
+        expected: tuple[Expected, ...] = expect(self.oracle.run(run, self.dtype), parse_returns("[tensor]"), self.dtype)
+        return expected
+
+
+class Exact:
+    """The reference in float64 alone, with plain values: for finite differences and for drawing inputs."""
+
+    def __init__(self, exercise: Exercise, module: ModuleType) -> None:
+        """Offer the exercise's functions."""
+        self._module = module
+        self._functions = {function.name: function for function in exercise.functions}
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Return a function that casts its floating arrays to float64."""
+        if name not in self._functions:
+            raise AttributeError(f"exercise.toml declares no function {name}")
+        returns = parse_returns(self._functions[name].returns)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            args, kwargs = cast(plain(args), "float64"), cast(plain(kwargs), "float64")
+            with np.errstate(all="ignore"):
+                return conform(_boxed(getattr(self._module, name)(*args, **kwargs)), returns, name)
+
+        return call
+
+
+def plain(value: Any) -> Any:
+    """Replace every Expected in nested values by its native value, and every Callback by its function."""
+    if isinstance(value, Expected):
+        return value.native
+    if isinstance(value, Callback):
+        return value.function
+    if isinstance(value, list | tuple):
+        return type(value)(plain(part) for part in value)
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items()}
+    return value
+
+
+def working_dtype(value: Any) -> str:
+    """Return the dtype that the floating arrays in `value` (or the held arrays) share; float64 if there are none."""
+    held = [part.dtype for part in _per_world(value)]
+    found = {dtype_name(array) for array in floats(value)} | set(held)
+    if len(found) > 1:
+        raise TypeError(f"a hidden test mixes floating dtypes: {sorted(found)}")
+    return found.pop() if found else "float64"
+
+
+def _per_world(value: Any) -> list[PerWorld]:
+    if isinstance(value, PerWorld):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [found for part in parts for found in _per_world(part)]
+
+
+def _refill(value: Any, points: Iterator[np.ndarray]) -> Any:
+    """Replace the floating tensors in nested values by the next points, as float64 tensors."""
+    if is_tensor(value) and value.is_floating_point():
+        return sys.modules["torch"].from_numpy(np.array(next(points)))
+    if isinstance(value, list | tuple):
+        return type(value)(_refill(part, points) for part in value)
+    if isinstance(value, dict):
+        return {key: _refill(part, points) for key, part in value.items()}
+    return value
+
+
+def _boxed(value: Any) -> Any:
+    """Turn NumPy scalars into 0-d arrays, as the wire does."""
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    if isinstance(value, list | tuple):
+        return type(value)(_boxed(part) for part in value)
+    return value
+
+
+def expect(answers: dict[str, Any], returns: Returns, dtype: str) -> Any:
+    """Put the answers of all worlds together, part by part of their structure."""
+    conformed = {name: conform(_boxed(answer), returns, "the reference") for name, answer in answers.items()}
+    return _together(conformed, returns, dtype)
+
+
+def _together(answers: dict[str, Any], returns: Returns, dtype: str) -> Any:
+    exact = answers["exact"]
+    if isinstance(exact, tuple):
+        items: Sequence[Returns] = getattr(returns, "items", None) or [getattr(returns, "item", returns)] * len(exact)
+        return tuple(
+            _together({name: answer[i] for name, answer in answers.items()}, item, dtype)
+            for i, item in enumerate(items)
+        )
+    if isinstance(exact, dict):
+        return {
+            key: _together({name: answer[key] for name, answer in answers.items()}, returns, dtype) for key in exact
+        }
+    if exact is None or isinstance(exact, str):
+        return exact
+    want = to_numpy(exact)
+    native = answers.get("native", exact)
+    if want.dtype.kind != "f":
+        zero = np.zeros(want.shape)
+        return Expected(want, native, dtype_name(native) if hasattr(native, "dtype") else "", zero, zero)
+    with np.errstate(all="ignore"):
+        if "native" in answers:
+            loss = np.abs(to_numpy(native) - want)
+        else:
+            ratio = UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF[_LOW]
+            loss = np.abs(to_numpy(answers["low"]) - to_numpy(answers["low64"])) * ratio
+        moved = [np.abs(to_numpy(answers[f"near{i}"]) - want) for i in range(NEAR)]
+        response = np.sqrt(np.mean(np.square(moved), axis=0))
+    scalar = isinstance(returns, Atom) and returns.name == "scalar"
+    return Expected(want, native, dtype, _finite(loss), _finite(response), scalar)
+
+
+def _finite(error: np.ndarray) -> np.ndarray:
+    """Errors where the reference itself is infinite or not a number say nothing; there, equality is asked."""
+    return np.where(np.isfinite(error), error, 0.0)

@@ -1,0 +1,65 @@
+"""The report of one judging: what is stored, printed, and sent."""
+
+import msgspec
+
+from grader.verdict import Verdict
+
+SCHEMA = "grader/report/1"
+
+
+class TestReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One hidden (or public) test: points are all or nothing, over all its drawn cases."""
+
+    name: str
+    title: str
+    verdict: Verdict
+    points: float
+    max_points: float
+    message: str = ""
+    explanation: str = ""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a judging spent, summed over its sandboxes."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_mib: float = 0.0
+    calls: int = 0
+    sandboxes: int = 0
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """What the verdict depends on besides submission, exercise version and seed."""
+
+    grader: str
+    engine: str
+    python: str = ""
+    numpy: str = ""
+    torch: str = ""
+    platform: str = ""
+    cpu: str = ""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Verdict (the worst of the tests), score (their sum) and the evidence."""
+
+    schema: str = SCHEMA
+    exercise: str
+    exercise_version: str
+    suite: str = "hidden"
+    verdict: Verdict
+    score: float
+    max_score: float
+    message: str = ""
+    tests: list[TestReport]
+    usage: Usage
+    environment: Environment
+    seed: str
+    submission: str = ""
+    judging: str = ""
+    attempt: int = 0
+    printed: str = ""
+    """Tail of what the student's file printed; filled for public examples only."""
+    log: str = ""
+    """Our own traceback when the verdict is internal_error; never shown to a student."""

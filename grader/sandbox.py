@@ -1,0 +1,222 @@
+"""The sandbox as the judge sees it: ask, get an answer within the deadline, close.
+
+An engine (`grader/engine.py`) starts a process that runs `grader/harness.py` and hands over three descriptors.
+Everything else is here and the same for every engine: one absolute deadline for writing the request and reading the
+answer, prints drained and counted, silence and noise both noticed.
+"""
+
+import os
+import secrets
+import selectors
+import time
+from collections import deque
+from typing import Any, Literal
+
+from grader import wire
+from grader.engine import Ended, Process
+from grader.exercise import Limits
+from grader.verdict import Verdict
+
+_CHUNK = 1 << 16
+_BOOT_SECONDS = 60.0
+_GRACE_SECONDS = 0.5
+_MODULES = {
+    "numpy": ["numpy"],
+    "torch": [
+        "numpy", "torch", "torchgen", "functorch", "sympy", "mpmath", "networkx", "typing_extensions", "filelock",
+        "fsspec", "jinja2", "markupsafe", "yaml", "triton", "packaging", "setuptools", "optree",
+    ],
+}  # fmt: skip
+
+
+class Broken(Exception):  # noqa: N818 - the sandbox's state, not an error of ours
+    """The sandbox cannot be used any more, through the submission's doing; `message` is for the student."""
+
+    def __init__(self, verdict: Verdict, message: str) -> None:
+        """Carry the verdict that follows from it."""
+        super().__init__(message)
+        self.verdict = verdict
+        self.message = message
+
+
+class Sandbox:
+    """One process, one submission, one request at a time."""
+
+    def __init__(self, process: Process, kind: Literal["numpy", "torch"], limits: Limits) -> None:
+        """Take over a started process and greet it; it loads its libraries while the judge does other things."""
+        self._process = process
+        self._limits = limits
+        self._ended: Ended | None = None
+        self._prints: deque[bytes] = deque(maxlen=64)
+        self._printed = 0
+        self.versions: dict[str, str] = {}
+        self._started = False
+        for descriptor in (self._process.requests, self._process.answers, self._process.prints):
+            os.set_blocking(descriptor, False)
+        hello = {
+            "torch": kind == "torch",
+            "modules": _MODULES[kind],
+            "memory_bytes": limits.memory_mib << 20,
+            "max_answer_bytes": limits.answer_mib << 20,
+        }
+        self._nonce = secrets.token_hex(8)
+        for buffer in wire.encode({"op": "hello", "nonce": self._nonce, **hello}):
+            os.write(process.requests, buffer)
+
+    def ready(self) -> None:
+        """Wait until the libraries are imported and the limits are set; failing here is our fault."""
+        if self._started:
+            return
+        parser = wire.Parser(self._nonce, 0)
+        reply, payload = self._exchange([], parser, time.monotonic() + _BOOT_SECONDS)
+        if not isinstance(reply, wire.Ok):
+            raise Broken(Verdict.INTERNAL_ERROR, f"the sandbox did not start: {reply}")
+        value = wire.decode(reply, payload)
+        self.versions = {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
+        self._started = True
+
+    def call(self, header: dict[str, Any], deadline: float, answer: Any = None, **values: Any) -> wire.Reply | Any:
+        """Send one request and return its decoded value, or the `Failed` reply. Raises Broken.
+
+        `deadline` is absolute (`time.monotonic`) and covers writing, computing and reading. `answer` maps a
+        `Called` reply and its decoded arguments to the value to send back; it is given where functions are passed.
+        """
+        self.ready()
+        self._nonce = secrets.token_hex(8)
+        request = {**header, "nonce": self._nonce}
+        buffers = wire.encode(request, **values)
+        while True:
+            parser = wire.Parser(self._nonce, self._limits.answer_mib << 20)
+            reply, payload = self._exchange(buffers, parser, deadline)
+            if isinstance(reply, wire.Failed):
+                return reply
+            try:
+                value = wire.decode(reply, payload)
+            except wire.WireError as error:
+                raise self._break(Verdict.PROTOCOL_VIOLATION, str(error)) from error
+            if isinstance(reply, wire.Ok):
+                return value
+            if answer is None:
+                raise self._break(Verdict.PROTOCOL_VIOLATION, "it called a function that it was not given")
+            self._nonce = secrets.token_hex(8)
+            buffers = answer(reply.id, value, self._nonce)
+
+    def close(self) -> Ended:
+        """End the sandbox and say how it ended and what it used."""
+        if self._ended is None:
+            self._drain()
+            self._ended = self._process.kill()
+        return self._ended
+
+    def quiet(self) -> bool:
+        """Tell whether nothing unasked lies in the answers' pipe."""
+        if self._ended is not None:
+            return True
+        try:
+            return not os.read(self._process.answers, 1)
+        except BlockingIOError:
+            return True
+
+    @property
+    def alive(self) -> bool:
+        """Whether the sandbox can still be asked."""
+        return self._ended is None
+
+    @property
+    def printed(self) -> str:
+        """The tail of what the submission printed; not cleaned."""
+        return b"".join(self._prints)[-_CHUNK:].decode("utf-8", "replace")
+
+    def _break(self, verdict: Verdict, message: str) -> Broken:
+        self.close()
+        return Broken(verdict, message)
+
+    def _exchange(
+        self, buffers: list[memoryview], parser: wire.Parser, deadline: float
+    ) -> tuple[wire.Reply, bytearray]:
+        """Write the request and read one frame, whichever of the two is possible, until the deadline."""
+        if self._ended is not None:
+            raise Broken(Verdict.INTERNAL_ERROR, "the sandbox is closed")
+        pending = deque(buffer.cast("B") for buffer in buffers if buffer.nbytes)
+        process = self._process
+        with selectors.PollSelector() as selector:
+            selector.register(process.answers, selectors.EVENT_READ)
+            selector.register(process.prints, selectors.EVENT_READ)
+            if pending:
+                if not self.quiet():
+                    raise self._break(Verdict.PROTOCOL_VIOLATION, "it sent bytes that nobody had asked for")
+                selector.register(process.requests, selectors.EVENT_WRITE)
+            while True:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise self._break(Verdict.TIME_LIMIT_EXCEEDED, "it did not answer in time")
+                for key, _ in selector.select(left):
+                    if key.fd == process.prints:
+                        if not self._drain():
+                            selector.unregister(process.prints)
+                    elif key.fd == process.requests:
+                        if not self._write(pending):
+                            selector.unregister(process.requests)
+                    elif pending and not self.quiet():
+                        raise self._break(Verdict.PROTOCOL_VIOLATION, "it answered before it was asked")
+                    elif self._read(parser):
+                        return parser.result()
+
+    def _write(self, pending: deque[memoryview]) -> bool:
+        """Write what the pipe takes; False when nothing is left."""
+        try:
+            while pending:
+                count = os.write(self._process.requests, pending[0][: 1 << 20])
+                pending[0] = pending[0][count:]
+                if not pending[0]:
+                    pending.popleft()
+        except BlockingIOError:
+            return True
+        except BrokenPipeError as error:
+            raise self._gone() from error
+        return False
+
+    def _read(self, parser: wire.Parser) -> bool:
+        """Read what the pipe has; True when the frame is whole."""
+        try:
+            while True:
+                count = os.readv(self._process.answers, [parser.view()])
+                if count == 0:
+                    raise self._gone()
+                if parser.advance(count):
+                    return True
+        except BlockingIOError:
+            return False
+        except wire.WireError as error:
+            raise self._break(Verdict.PROTOCOL_VIOLATION, str(error)) from error
+
+    def _drain(self) -> bool:
+        """Take what was printed; False at its end. More than the limit ends the sandbox."""
+        try:
+            while chunk := os.read(self._process.prints, _CHUNK):
+                self._prints.append(chunk)
+                self._printed += len(chunk)
+                if self._printed > self._limits.printed_mib << 20 and self._ended is None:
+                    self._ended = self._process.kill()
+                    limit = f"it printed more than {self._limits.printed_mib} MiB"
+                    raise Broken(Verdict.OUTPUT_LIMIT_EXCEEDED, limit)
+        except BlockingIOError:
+            return True
+        return False
+
+    def _gone(self) -> Broken:
+        """Say what became of a process that hung up."""
+        limit = time.monotonic() + _GRACE_SECONDS
+        while not self._process.ended() and time.monotonic() < limit:
+            time.sleep(0.002)
+        left_by_itself = self._process.ended()
+        ended = self.close()
+        if not left_by_itself:
+            return Broken(Verdict.PROTOCOL_VIOLATION, "it closed the channel to the judge")
+        if ended.cause == "memory":
+            return Broken(Verdict.MEMORY_LIMIT_EXCEEDED, f"it needed more than {self._limits.memory_mib} MiB")
+        if ended.cause == "signal":
+            return Broken(Verdict.RUNTIME_ERROR, f"it crashed the process (signal {ended.number})")
+        return Broken(Verdict.RUNTIME_ERROR, f"it ended the process (exit status {ended.number})")
+
+

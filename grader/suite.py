@@ -1,0 +1,299 @@
+"""Run an exercise's tests with pytest, in the judge's child process, and turn their outcomes into a report."""
+
+import ast
+import hashlib
+import hmac
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from grader import __version__
+from grader.checkers import Margins
+from grader.engine import Process
+from grader.engine import engine as find_engine
+from grader.exercise import Exercise
+from grader.judge import Done, Job
+from grader.mistakes import explain
+from grader.oracle import Oracle, load_module
+from grader.proxy import Session, Submission
+from grader.report import Environment, Report, TestReport, Usage
+from grader.source import read_source
+from grader.verdict import Rejected, Verdict, worst
+
+_MAX_PLAIN_MESSAGE = 300
+_SEED = pytest.StashKey[str]()
+
+
+@dataclass
+class Outcome:
+    """What became of one test function over all its cases."""
+
+    name: str
+    title: str
+    points: float
+    verdicts: list[Verdict] = field(default_factory=list)
+    message: str = ""
+    explanation: str = ""
+    margins: tuple[float, float] = (0.0, float("inf"))
+
+    @property
+    def failed(self) -> bool:
+        """Whether a case has failed, so that the others need not run."""
+        return any(verdict is not Verdict.ACCEPTED for verdict in self.verdicts)
+
+    def report(self) -> TestReport:
+        """Return the test's line of the report."""
+        verdict = worst(self.verdicts)
+        return TestReport(
+            name=self.name,
+            title=self.title,
+            verdict=verdict,
+            points=self.points if verdict is Verdict.ACCEPTED else 0.0,
+            max_points=self.points,
+            message=self.message,
+            explanation=self.explanation,
+        )
+
+
+def run(
+    exercise: Exercise,
+    suite: str,
+    engine: str,
+    process: Process,
+    receive: Callable[[], Job],
+    on_phase: Callable[[str], None],
+) -> Done:
+    """Wait for the job, judge it, and return the report."""
+    if exercise.kind == "torch":
+        import torch  # noqa: PLC0415 - only where the exercise needs it
+
+        torch.set_num_threads(1)
+    session = Session(exercise, find_engine(engine), disclose=suite == "public")
+    session.open(process)
+    job = receive()
+    started = time.monotonic()
+    session.places = job.places
+    session.deadline = started + exercise.limits.judging_seconds
+    plugin = Plugin(exercise, suite, session, job, on_phase)
+    try:
+        session.source = read_source(job.source)
+        on_phase("importing your file")
+        session.load()
+        session.deadline = time.monotonic() + exercise.limits.judging_seconds
+    except Rejected as rejected:
+        plugin.refused = rejected
+    plugin.execute()
+    session.close()
+    usage = Usage(
+        wall_seconds=round(time.monotonic() - started, 4),
+        cpu_seconds=round(session.cpu_seconds, 4),
+        peak_memory_mib=round(session.peak_memory_mib, 1),
+        calls=session.calls,
+        sandboxes=session.opened,
+    )
+    return plugin.done(usage, environment(engine, session.versions))
+
+
+def environment(engine: str, versions: dict[str, str]) -> Environment:
+    """Describe what the verdict depends on."""
+    return Environment(
+        grader=__version__,
+        engine=engine,
+        python=versions.get("python", ""),
+        numpy=versions.get("numpy", ""),
+        torch=versions.get("torch", ""),
+        platform=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=_cpu(),
+    )
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        return ""
+    return ""
+
+
+def generator(job: Job, exercise: Exercise, case: str) -> np.random.Generator:
+    """Return the random numbers of one test case: keyed by our secret, the judging's seed, and the case."""
+    message = f"{job.seed}\0{exercise.name}\0{case}".encode()
+    digest = hmac.digest(job.secret, message, hashlib.sha256)
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+
+
+class Plugin:
+    """The only pytest plugin in the judge: fixtures, points, and what became of each test."""
+
+    def __init__(
+        self, exercise: Exercise, suite: str, session: Session, job: Job, on_phase: Callable[[str], None]
+    ) -> None:
+        """Know the tests the suite must have before pytest is asked."""
+        self.exercise = exercise
+        self.suite = suite
+        self.session = session
+        self.job = job
+        self.on_phase = on_phase
+        self.refused: Rejected | None = None
+        self.log = ""
+        self.outcomes: dict[str, Outcome] = {}
+        self._reference: Any = None
+        tree = ast.parse(exercise.tests(suite).read_bytes())
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                title = (ast.get_docstring(node) or node.name).strip().split("\n", 1)[0]
+                self.outcomes[node.name] = Outcome(node.name, title, _points(node))
+
+    def execute(self) -> None:
+        """Run pytest; only what this plugin has seen counts, never the exit code."""
+        for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+            os.environ.pop(name, None)
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        sys.dont_write_bytecode = True
+        if self.refused is not None:
+            return
+        path = self.exercise.tests(self.suite)
+        arguments = [str(path), "-c", os.devnull, "--rootdir", str(path.parent), "--noconftest", "--assert=plain"]
+        arguments += ["--import-mode=importlib", "--strict-markers", "-W", "ignore"]
+        for unused in ("cacheprovider", "terminal", "faulthandler", "junitxml", "pastebin", "doctest", "stepwise"):
+            arguments += ["-p", f"no:{unused}"]
+        pytest.main(arguments, plugins=[self])
+
+    def done(self, usage: Usage, environment: Environment) -> Done:
+        """Put the outcomes together; a test without one makes the judging our fault."""
+        if self.refused is None and self.session.unusable is not None and not self.session.opened:
+            self.refused = self.session.unusable
+        verdicts = []
+        if self.refused is not None:
+            verdicts.append(self.refused.verdict)
+            for outcome in self.outcomes.values():
+                outcome.verdicts = [self.refused.verdict]
+        if self.session.unusable is not None:
+            verdicts.append(self.session.unusable.verdict)
+        if self.log:
+            verdicts.append(Verdict.INTERNAL_ERROR)
+        tests = [outcome.report() for outcome in self.outcomes.values()]
+        verdict = worst([*verdicts, *(test.verdict for test in tests)])
+        message = self.refused.message if self.refused is not None else ""
+        if verdict is Verdict.INTERNAL_ERROR:
+            message = "The grader failed; this is our fault and uses no attempt."
+        forged = self.session.unusable is not None and self.session.unusable.verdict is Verdict.PROTOCOL_VIOLATION
+        report = Report(
+            exercise=self.exercise.name,
+            exercise_version=self.exercise.version,
+            suite=self.suite,
+            verdict=verdict,
+            score=0.0 if forged else sum(test.points for test in tests),
+            max_score=sum(test.max_points for test in tests),
+            message=message or (self.session.unusable.message if forged and self.session.unusable else ""),
+            tests=tests,
+            usage=usage,
+            environment=environment,
+            seed=self.job.seed,
+            printed=self.session.printed if self.session.disclose else "",
+            log=self.log,
+        )
+        return Done(report, {outcome.name: outcome.margins for outcome in self.outcomes.values()})
+
+    # --- fixtures
+
+    @pytest.fixture
+    def submission(self) -> Submission:
+        """The student's file, called in the sandbox."""
+        self.session.begin()
+        return Submission(self.session)
+
+    @pytest.fixture
+    def reference(self, request: pytest.FixtureRequest) -> Oracle:
+        """The right answers."""
+        if self._reference is None:
+            self._reference = load_module(self.exercise.reference, f"_reference_{self.exercise.module}")
+        return Oracle(self.exercise, self._reference, generator(self.job, self.exercise, f"{request.node.name}\0near"))
+
+    @pytest.fixture
+    def rng(self, request: pytest.FixtureRequest) -> np.random.Generator:
+        """Random numbers of this judging, this test and this case."""
+        return generator(self.job, self.exercise, request.node.name)
+
+    # --- hooks
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Declare our one mark."""
+        config.addinivalue_line("markers", "points(n): what passing every case of the test is worth")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Tests that cannot be collected are our fault."""
+        if report.failed:
+            self.log += f"{report.longrepr}\n"
+
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        """Leave out the cases of a test that has failed, and everything when the time is up."""
+        outcome = self._outcome(item)
+        if outcome.failed:
+            return True
+        if self.session.out_of_time:
+            outcome.verdicts.append(Verdict.TIME_LIMIT_EXCEEDED)
+            seconds = self.exercise.limits.judging_seconds
+            outcome.message = f"Not run: all tests together took longer than {seconds:g} seconds."
+            return True
+        if not outcome.verdicts:
+            number = list(self.outcomes).index(outcome.name) + 1
+            self.on_phase(f"test {number} of {len(self.outcomes)}")
+        Margins.largest_passed, Margins.smallest_failed = 0.0, float("inf")
+        return None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Iterator[None] | Any:
+        """Judge what a test's setup, body and end did."""
+        result = yield
+        outcome = self._outcome(item)
+        if call.excinfo is not None:
+            self._fail(outcome, call.excinfo.value)
+        elif call.when == "call":
+            incident = self.session.incident
+            if incident is not None:  # a test that swallowed a broken sandbox does not pass
+                self._fail(outcome, incident)
+            else:
+                outcome.verdicts.append(Verdict.ACCEPTED)
+        passed, failed = outcome.margins
+        outcome.margins = (max(passed, Margins.largest_passed), min(failed, Margins.smallest_failed))
+        return result
+
+    def _outcome(self, item: pytest.Item) -> Outcome:
+        return self.outcomes[getattr(item, "originalname", item.name)]
+
+    def _fail(self, outcome: Outcome, error: BaseException) -> None:
+        if isinstance(error, Rejected):
+            verdict, message = error.verdict, error.message
+        elif isinstance(error, AssertionError):
+            text = str(error)
+            shown = text if "\n" not in text and len(text) <= _MAX_PLAIN_MESSAGE else ""
+            verdict, message = Verdict.WRONG_ANSWER, shown
+        else:
+            self.log += f"{outcome.name}:\n{''.join(traceback.format_exception(error))}\n"
+            verdict, message = Verdict.INTERNAL_ERROR, ""
+        outcome.verdicts.append(verdict)
+        outcome.message = outcome.message or message
+        if verdict in (Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR) and self.suite == "hidden" and not self.log:
+            outcome.explanation = explain(self.exercise, outcome.name, self.session.transcript)
+
+
+def _points(node: ast.FunctionDef) -> float:
+    """Return the argument of the `points` mark; 1 without one."""
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.points":
+            return float(ast.literal_eval(decorator.args[0]))
+    return 1.0
