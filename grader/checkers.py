@@ -209,15 +209,18 @@ def _slope(
 ) -> tuple[float, float]:
     """Return the directional derivative by central differences with one Richardson step, and its uncertainty."""
 
-    def value(step: float) -> float:
+    def terms(step: float) -> np.ndarray:
         moved = [point + step * direction if i == index else point for i, point in enumerate(points)]
-        return float(np.sum(to_numpy(forward(*moved)) * weight))
+        return np.asarray(to_numpy(forward(*moved)) * weight)
+
+    def value(step: float) -> float:
+        return float(np.sum(terms(step)))
 
     step = _STEP * max(1.0, float(np.max(np.abs(points[index]), initial=0.0)) / 100)
     wide = (value(step) - value(-step)) / (2 * step)
     narrow = (value(step / 2) - value(-step / 2)) / step
     best = narrow + (narrow - wide) / 3
-    rounding = 16 * UNIT_ROUNDOFF["float64"] * abs(value(0.0)) / step
+    rounding = 64 * UNIT_ROUNDOFF["float64"] * float(np.sum(np.abs(terms(0.0)))) / step
     return best, abs(narrow - wide) + rounding
 
 

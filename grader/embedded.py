@@ -135,9 +135,13 @@ def _judge(
 def _finish(store: "Store", claim: "Claim", process: judge.JudgeProcess, on_phase: Tell | None) -> None:
     """Judge what was claimed and store the report; on Ctrl-C put the judging back into the queue."""
     try:
-        report = process.run(claim.source, seed=claim.seed, filename=claim.filename, on_phase=on_phase)
-        if claim.filename.endswith(notebook.SUFFIX):
-            report = notebook.relabel(report, claim.source)
+        report = process.run(
+            claim.source,
+            seed=claim.seed,
+            filename=claim.filename,
+            places=notebook.places(claim.filename, claim.source),
+            on_phase=on_phase,
+        )
         stored = store.finish(claim, report)
     except KeyboardInterrupt:
         store.release(claim)

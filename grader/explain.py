@@ -148,6 +148,11 @@ CATALOGUE = {
         "They did not die when killed, which a machine in trouble can cause.",
         "Look at the machine's processes, then restart the grader.",
     ),
+    "E4103": Entry(
+        "the judging was called off",
+        "The process that asked for it ended first, by Ctrl-C, a kill or an error of its own.",
+        "Submit again: what was stored is finished first.",
+    ),
     "E5101": Entry(
         "nothing of that name or id is here",
         "There is no such exercise, submission or judging, or it belongs to somebody else.",

@@ -1,5 +1,6 @@
 """A report as text: concise, json, junit, gradescope; `full`, for people, is `grader.cli.pages`."""
 
+import json
 import unicodedata
 from enum import StrEnum
 from xml.etree import ElementTree as ET
@@ -67,8 +68,12 @@ def as_json(report: Report) -> str:
 
     Our own traceback (`log`) stays out: it is for staff, and `-v` shows it.
     """
-    public = msgspec.structs.replace(report, log="")
-    return msgspec.json.format(msgspec.json.encode(public), indent=2).decode()
+    return to_json(msgspec.structs.replace(report, log=""))
+
+
+def to_json(value: object) -> str:
+    """Write JSON in ASCII: whatever a submission says, it can neither act on a terminal nor fail to encode."""
+    return json.dumps(msgspec.to_builtins(value), indent=2)
 
 
 def concise(report: Report) -> str:
@@ -158,4 +163,4 @@ def gradescope(report: Report) -> str:
     }
     if not ours:
         result["score"] = report.score
-    return msgspec.json.format(msgspec.json.encode(result), indent=2).decode()
+    return to_json(result)

@@ -8,6 +8,7 @@ the reference's is, and one of them differs from the reference's.
 import json
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from grader import wire
-from grader.exercise import Exercise
+from grader.exercise import Exercise, Wrong
 from grader.harness import Harness
 from grader.oracle import UNIT_ROUNDOFF, dtype_name, is_tensor, to_numpy
 from grader.proxy import Request, answer_callback, callbacks_in
@@ -28,22 +29,39 @@ _ULPS = 64
 _MAX_PAYLOAD = 1 << 30
 
 
-def explain(exercise: Exercise, test: str, transcript: Sequence[Request]) -> str:
-    """Return the sentence of the wrong file that answers as the submission did, or "" if none does.
-
-    Wrong files that name `test` as the one that catches them are asked first.
-    """
+def coinciding(exercise: Exercise, transcript: Sequence[Request]) -> list[Wrong]:
+    """Return the wrong files that answer the requests of a failed test as the submission did."""
     if not transcript or any(request.broken for request in transcript):
-        return ""
+        return []
     theirs = [request.answer for request in transcript]
     until = time.monotonic() + _BUDGET_SECONDS
     right = _replay(exercise.reference.read_bytes(), transcript)
-    for wrong in sorted(exercise.wrong, key=lambda wrong: test not in wrong.caught_by):
+    found = []
+    for wrong in exercise.wrong:
         if time.monotonic() > until:
             break
         if _explains(theirs, _replay(wrong.source, transcript), right):
-            return wrong.explanation
-    return ""
+            found.append(wrong)
+    return found
+
+
+def choose(candidates: dict[str, list[Wrong]]) -> dict[str, str]:
+    """Choose one explanation for each failed test (name -> wrong files that coincide there).
+
+    Several mistakes can give the same answers in one test; the one that coincides in most of the failed tests is the
+    likelier, and among those the one that says it is caught by the test.
+    """
+    counts = Counter(wrong.name for found in candidates.values() for wrong in found)
+
+    def likelihood(wrong: Wrong, test: str) -> tuple[int, int]:
+        named = sum(test in wrong.caught_by for test in candidates)
+        return counts[wrong.name] - len(set(wrong.caught_by) - set(candidates)), named + (test in wrong.caught_by)
+
+    return {
+        test: max(found, key=lambda wrong: likelihood(wrong, test)).explanation  # noqa: B023 - used at once
+        for test, found in candidates.items()
+        if found
+    }
 
 
 def _replay(source: bytes, transcript: Sequence[Request]) -> list[Any]:
@@ -147,7 +165,8 @@ def _match_arrays(
     if right is None or right.shape != theirs.shape or _form(values[1]) != _form(values[2]):
         return True if _distance(theirs, wrong) <= _ULPS * unit * _size(wrong) else None
     floor = _ULPS * unit * max(_size(right), _size(wrong))
-    if not _distance(theirs, wrong) <= max(_NEAR * _distance(theirs, right), floor):
+    apart = _distance(theirs, wrong)
+    if not (np.isfinite(apart) and apart <= max(_NEAR * _distance(theirs, right), floor)):
         return None
     return _distance(wrong, right) > floor
 
@@ -183,4 +202,4 @@ def _distance(one: np.ndarray, other: np.ndarray) -> float:
 def _plainly_equal(one: Any, other: Any) -> bool:
     if isinstance(one, wire.Handle | Unsupported):
         return type(one) is type(other)
-    return bool(one == other) and type(one) is type(other)
+    return type(one) is type(other) and bool(one == other)

@@ -14,27 +14,14 @@ import io
 import re
 import tokenize
 import warnings
-from dataclasses import dataclass
-
-import msgspec
 
 from grader.errors import UsageError
-from grader.report import Report, TestReport
 
 SUFFIX = ".ipynb"
 _CHOSEN = re.compile(r"\s*#\s*grader:\s*submit\b")
 _MARKER = re.compile(r"# %% cell (\d+)")
 _PYTHON_MAGICS = {"capture", "prun", "time", "timeit"}
 _MAGIC = re.compile(r"[%!]|[\w.]+\?{1,2}$|\?{1,2}[\w.]+$|[\w.,\s]+=\s*[%!]\s*\w")
-_LINE = re.compile(r"\bline (\d+)\b")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a line of the source stands in the notebook, both counted from 1."""
-
-    cell: int
-    line: int
 
 
 def to_source(content: bytes, name: str) -> bytes:
@@ -65,34 +52,20 @@ def to_source(content: bytes, name: str) -> bytes:
     return "\n".join(parts).encode("utf-8", "surrogatepass")
 
 
-def places(source: bytes) -> list[Place | None]:
-    """Return, for each line of a source made by `to_source`, its place; None for cells' own headings."""
-    found: list[Place | None] = []
+def places(filename: str, source: bytes) -> list[str]:
+    """Name the place of each line of a source made by `to_source`: `cell 3, line 5`.
+
+    Empty for a file that was no notebook, whose lines are their own names.
+    """
+    if not filename.endswith(SUFFIX):
+        return []
+    found = []
     cell = line = 0
     for text in source.decode("utf-8", "replace").split("\n"):
         marker = _MARKER.fullmatch(text)
         cell, line = (int(marker[1]), 0) if marker else (cell, line + 1)
-        found.append(None if marker or not cell else Place(cell, line))
+        found.append(f"cell {cell}, line {line}" if line else f"cell {cell}")
     return found
-
-
-def relabel(report: Report, source: bytes) -> Report:
-    """Say `line 17 (cell 3, line 5)` wherever the report speaks of a line of the source."""
-    known = places(source)
-
-    def with_cell(found: re.Match[str]) -> str:
-        at = int(found[1])
-        place = known[at - 1] if 0 < at <= len(known) else None
-        return f"{found[0]} (cell {place.cell}, line {place.line})" if place else found[0]
-
-    def labelled(test: TestReport) -> TestReport:
-        return msgspec.structs.replace(test, message=_LINE.sub(with_cell, test.message))
-
-    return msgspec.structs.replace(
-        report,
-        message=_LINE.sub(with_cell, report.message),
-        tests=[labelled(test) for test in report.tests],
-    )
 
 
 def _python(cell: str) -> str:

@@ -76,7 +76,7 @@ def _relation(got: np.ndarray, want: np.ndarray, allowed: np.ndarray) -> str:
     large = np.abs(want) > 100 * allowed
     if np.any(large):
         factor = float(np.median(got[large] / want[large]))
-        if abs(factor) > 1e-6 and agrees(factor * want, factor):  # noqa: PLR2004
+        if abs(factor) > 1e-6 and abs(factor - 1) > 1e-3 and agrees(factor * want, factor):  # noqa: PLR2004
             return f"it is {factor:.4g} times what it should be"
     offset = float(np.median(got - want))
     if agrees(want + offset):

@@ -20,9 +20,9 @@ from grader import __version__
 from grader.checkers import Margins
 from grader.engine import Process
 from grader.engine import engine as find_engine
-from grader.exercise import Exercise
+from grader.exercise import Exercise, Wrong
 from grader.judge import Done, Job
-from grader.mistakes import explain
+from grader.mistakes import choose, coinciding
 from grader.oracle import Oracle, load_module
 from grader.proxy import Session, Submission
 from grader.report import Environment, Report, TestReport, Usage
@@ -148,6 +148,7 @@ class Plugin:
         self.refused: Rejected | None = None
         self.log = ""
         self.outcomes: dict[str, Outcome] = {}
+        self.candidates: dict[str, list[Wrong]] = {}
         self._reference: Any = None
         tree = ast.parse(exercise.tests(suite).read_bytes())
         for node in tree.body:
@@ -166,7 +167,7 @@ class Plugin:
         path = self.exercise.tests(self.suite)
         arguments = [str(path), "-c", os.devnull, "--rootdir", str(path.parent), "--noconftest", "--assert=plain"]
         arguments += ["--import-mode=importlib", "--strict-markers", "-W", "ignore"]
-        for unused in ("cacheprovider", "terminal", "faulthandler", "junitxml", "pastebin", "doctest", "stepwise"):
+        for unused in ("cacheprovider", "terminal", "faulthandler", "junitxml", "pastebin", "doctest", "stepwise", "unraisableexception"):
             arguments += ["-p", f"no:{unused}"]
         pytest.main(arguments, plugins=[self])
 
@@ -183,6 +184,8 @@ class Plugin:
             verdicts.append(self.session.unusable.verdict)
         if self.log:
             verdicts.append(Verdict.INTERNAL_ERROR)
+        for name, explanation in choose(self.candidates).items():
+            self.outcomes[name].explanation = explanation
         tests = [outcome.report() for outcome in self.outcomes.values()]
         verdict = worst([*verdicts, *(test.verdict for test in tests)])
         message = self.refused.message if self.refused is not None else ""
@@ -231,6 +234,10 @@ class Plugin:
     def pytest_configure(self, config: pytest.Config) -> None:
         """Declare our one mark."""
         config.addinivalue_line("markers", "points(n): what passing every case of the test is worth")
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        """A failure of pytest or of this plugin is our fault."""
+        self.log += f"{excrepr}\n"
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Tests that cannot be collected are our fault."""
@@ -288,7 +295,7 @@ class Plugin:
         outcome.verdicts.append(verdict)
         outcome.message = outcome.message or message
         if verdict in (Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR) and self.suite == "hidden" and not self.log:
-            outcome.explanation = explain(self.exercise, outcome.name, self.session.transcript)
+            self.candidates[outcome.name] = coinciding(self.exercise, self.session.transcript)
 
 
 def _points(node: ast.FunctionDef) -> float:

@@ -1,8 +1,8 @@
 """Hidden tests of Adam.
 
 Gradients are drawn away from 0 (or are exactly 0): the first step takes their sign, and rounding must not decide it.
-Long runs start at parameters of size 1, so that the rounding of `beta2**t`, which honest
-programs do differently, stays far below the rounding of the parameters.
+1 - beta2**t is rounded differently by honest programs (powers, running products), by some 1e-13 of itself while
+beta2**t is near 1: so parameters have size 1 where there are several steps, or beta2 is 0.99.
 """
 
 import numpy as np
@@ -25,13 +25,13 @@ def names(params):
 
 
 def compare(submission, reference, params, history, *, at=None, **settings):
-    """Run both over the gradients of `history` and compare after the steps `at` (all of them by default)."""
+    """Run both over the gradients of `history` and compare after the steps `at` (by default the first and the last)."""
     got = submission.Adam(params, **settings)
     want = reference.Adam(params, **settings)
     for t, grads in enumerate(history, 1):
         got.step(grads)
         want.step(grads)
-        if at is None or t in at:
+        if t in (at or (1, len(history))):
             assert_close(got.params, want.params, names(params))
 
 
@@ -46,13 +46,13 @@ def test_first_step(submission, reference, rng, scale, dtype):
 
 
 @pytest.mark.points(3)
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_hundreds_of_steps(submission, reference, rng, dtype):
+@pytest.mark.parametrize(("dtype", "steps"), [(np.float32, 50), (np.float64, 210)])
+def test_hundreds_of_steps(submission, reference, rng, dtype, steps):
     """Follows the formulas over hundreds of steps, with gradients that grow and shrink on the way."""
     params = [draw(rng, 3, dtype), draw(rng, (2, 2), dtype)]
-    scales = [1.0] * 40 + [30.0] * 10 + [0.05] * 170
+    scales = ([1.0] * 30 + [30.0] * 10 + [0.05] * 170)[:steps]
     history = [[draw(rng, p.shape, dtype, scale) for p in params] for scale in scales]
-    compare(submission, reference, params, history, at=(1, 2, 3, 10, 50, 100, 220), lr=0.01)
+    compare(submission, reference, params, history, at=(1, 2, 10, 50, 100, 210), lr=0.01)
 
 
 @pytest.mark.points(2)
@@ -71,70 +71,65 @@ def test_sparse_gradients(submission, reference, rng, dtype):
     """Zeros in the gradient let the moments fade: the element may still move, one never touched does not."""
     params = [draw(rng, (3, 7), dtype), draw(rng, 5, dtype)]
     history = []
-    for t in range(12):
+    for t in range(10):
         grads = [np.where(rng.random(p.shape) < 0.3, draw(rng, p.shape, dtype), dtype(0)) for p in params]
         grads[0][:, 2] = 0
         grads[1][0] = 1 if t == 0 else 0
         history.append(grads)
-    for t in (4, 5, 9):
+    for t in (4, 5, 7):
         history[t] = [np.zeros_like(p) for p in params]
     history[5][1] = draw(rng, 5, dtype)
     compare(submission, reference, params, history, lr=0.05)
 
 
 @pytest.mark.points(2)
-@pytest.mark.parametrize(
-    ("scale", "eps"), [(1e-8, 1e-8), (1e-10, 1e-8), (3e-4, 1e-4), (1.0, 0.1), (1e-3, 1.0), (1e-40, 1e-8)]
-)
+@pytest.mark.parametrize(("scale", "eps"), [(1e-8, 1e-8), (1e-10, 1e-8), (1e-4, 1e-3), (1.0, 0.1), (1e-3, 1.0)])
 def test_place_of_eps(submission, reference, rng, scale, eps):
     """Adds eps, as it is given, outside the root and after the bias correction, also where it outweighs the root."""
     params = [np.zeros(6), np.zeros((2, 2))]
-    history = [[draw(rng, p.shape, scale=scale) for p in params] for _ in range(6)]
-    compare(submission, reference, params, history, lr=0.1, eps=eps)
+    history = [[draw(rng, p.shape, scale=scale) for p in params] for _ in range(4)]
+    compare(submission, reference, params, history, lr=0.1, betas=(0.9, 0.99), eps=eps)
 
 
 @pytest.mark.points(1)
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("betas", [(0.0, 0.999), (0.9, 0.0), (0.0, 0.0), (0.5, 0.8), (0.99, 0.9), (0.8, 0.9999)])
-def test_other_betas(submission, reference, rng, betas, dtype):
+@pytest.mark.parametrize("betas", [(0.0, 0.999), (0.9, 0.0), (0.0, 0.0), (0.5, 0.8), (0.99, 0.9), (0.8, 0.995)])
+def test_other_betas(submission, reference, rng, betas):
     """Uses each of the two betas where it belongs, 0 included."""
-    params = [draw(rng, 5, dtype), draw(rng, (), dtype)]
-    history = [[draw(rng, p.shape, dtype) for p in params] for _ in range(6)]
-    compare(submission, reference, params, history, lr=0.05, betas=betas)
+    params = [draw(rng, 5), draw(rng, ())]
+    history = [[draw(rng, p.shape) for p in params] for _ in range(4)]
+    compare(submission, reference, params, history, lr=0.02, betas=betas)
 
 
 @pytest.mark.points(1)
-@pytest.mark.parametrize("lr", [None, 0.0, 1e-5, 3.0])
+@pytest.mark.parametrize("lr", [None, 0.0, 1e-5])
 def test_learning_rate(submission, reference, rng, lr):
     """Uses the learning rate it is given, and 0.001 when it is given none."""
-    params = [np.zeros(5), np.zeros((3, 1))]
-    history = [[draw(rng, p.shape) for p in params] for _ in range(4)]
+    params = [draw(rng, 5), draw(rng, (3, 2))]
+    history = [[draw(rng, p.shape) for p in params] for _ in range(3)]
     settings = {} if lr is None else {"lr": lr}
     compare(submission, reference, params, history, **settings)
 
 
 @pytest.mark.points(1)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("weight_decay", [0.01, 0.1])
+@pytest.mark.parametrize("weight_decay", [0.02, 0.1])
 def test_weight_decay(submission, reference, rng, weight_decay, dtype):
     """Without decoupled, weight_decay times the parameter joins the gradient, and so both moments."""
     params = [draw(rng, 5, dtype), draw(rng, (3, 2), dtype)]
-    history = [[draw(rng, p.shape, dtype) for p in params] for _ in range(8)]
-    history[3][0] = np.zeros_like(params[0])
-    compare(submission, reference, params, history, lr=0.02, weight_decay=weight_decay)
-    compare(submission, reference, params, history, lr=0.02, weight_decay=weight_decay, decoupled=False, eps=0.3)
+    history = [[draw(rng, p.shape, dtype) for p in params] for _ in range(5)]
+    history[2][0] = np.zeros_like(params[0])
+    compare(submission, reference, params, history, lr=0.05, weight_decay=weight_decay)
 
 
 @pytest.mark.points(1)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("weight_decay", [0.0, 0.01, 0.8])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.02, 0.8])
 def test_decoupled_weight_decay(submission, reference, rng, weight_decay, dtype):
     """With decoupled, the parameter shrinks by lr times weight_decay before the update, and the moments see no decay."""
     params = [draw(rng, 5, dtype), draw(rng, (3, 2), dtype)]
-    history = [[draw(rng, p.shape, dtype) for p in params] for _ in range(8)]
-    history[3][0] = np.zeros_like(params[0])
+    history = [[draw(rng, p.shape, dtype) for p in params] for _ in range(5)]
+    history[2][0] = np.zeros_like(params[0])
     compare(submission, reference, params, history, lr=0.1, weight_decay=weight_decay, decoupled=True)
-    compare(submission, reference, params, history, lr=0.03, weight_decay=weight_decay, decoupled=True, eps=0.3)
 
 
 @pytest.mark.points(2)
@@ -162,11 +157,11 @@ def test_gradients_stay_as_they_are(submission, reference, rng, settings):
     arrays = [draw(rng, (2, 3)), draw(rng, ()), draw(rng, 4)]
     got = submission.Adam([submission.hold(array) for array in arrays], lr=0.05, **settings)
     want = reference.Adam(arrays, lr=0.05, **settings)
-    for _ in range(4):
+    for _ in range(3):
         grads = [draw(rng, array.shape) for array in arrays]
         got.step(grads)
         want.step(grads)
-        assert_unchanged(submission)
+    assert_unchanged(submission)
     assert_close(got.params, want.params, names(arrays))
 
 

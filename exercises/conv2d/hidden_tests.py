@@ -13,6 +13,7 @@ RECTANGLES = [((2, 2, 6, 9), (3, 2, 1, 4)), ((2, 3, 9, 4), (2, 3, 5, 2)), ((1, 2
 SMALLEST = [
     ((1, 1, 1, 1), (1, 1, 1, 1), {}),
     ((3, 4, 5, 7), (6, 4, 1, 1), {}),
+    ((2, 4, 5, 6), (6, 2, 1, 1), {"stride": (2, 3), "padding": (1, 0), "dilation": 2, "groups": 2}),
     ((1, 3, 1, 6), (2, 3, 1, 3), {}),
     ((2, 1, 7, 1), (1, 1, 2, 1), {"stride": (3, 2)}),
     ((2, 3, 4, 5), (3, 3, 4, 5), {}),
@@ -118,6 +119,8 @@ def test_bias(submission, reference, rng, dtype):
     without = reference.conv2d(x, weight)
     assert_close(submission.conv2d(x, weight, bias=None), without)
     assert_close(submission.conv2d(x, weight), without)
+    options = {"stride": (2, 1), "padding": (0, 1)}
+    assert_close(submission.conv2d(x, weight, **options), reference.conv2d(x, weight, **options))
     zero = np.zeros_like(bias)
     assert_close(submission.conv2d(x, weight, bias=zero), reference.conv2d(x, weight, bias=zero))
     one = {"bias": bias[:1], "padding": 1}
@@ -232,6 +235,23 @@ def test_gradients_groups_with_options(submission, reference, rng, x_shape, weig
     check_backward(submission, reference, rng, x_shape, weight_shape, options, dtype)
 
 
+@pytest.mark.points(2)
+@pytest.mark.parametrize("draw", range(5))
+def test_drawn_sizes_and_options(submission, reference, rng, draw):
+    """Output and gradients for sizes and options drawn anew at each judging."""
+    groups, kernel, output = int(rng.integers(1, 4)), rng.integers(1, 5, 2), rng.integers(1, 5, 2)
+    stride, dilation = rng.integers(1, 4, 2), rng.integers(1, 4, 2)
+    padded = (output - 1) * stride + dilation * (kernel - 1) + 1 + rng.integers(0, stride)
+    padding = np.minimum(rng.integers(0, 4, 2), (padded - 1) // 2)
+    images, per_group, out_per_group = rng.integers(1, 4, 3).tolist()
+    x_shape = (images, groups * per_group, *(padded - 2 * padding).tolist())
+    weight_shape = (groups * out_per_group, per_group, *kernel.tolist())
+    pairs = {"stride": stride, "padding": padding, "dilation": dilation}
+    options = {name: tuple(pair.tolist()) for name, pair in pairs.items()} | {"groups": groups}
+    check_forward(submission, reference, rng, x_shape, weight_shape, options)
+    check_backward(submission, reference, rng, x_shape, weight_shape, options)
+
+
 @pytest.mark.points(1)
 @pytest.mark.parametrize("options", [{}, {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2), "groups": 2}])
 def test_memory_layouts(submission, reference, rng, options):
@@ -277,8 +297,8 @@ def test_calls_are_independent(submission, reference, rng):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_larger_images(submission, reference, rng, dtype):
     """Larger images: right, accurate, and in time."""
-    x, weight, bias = (normal(rng, shape, dtype) for shape in ((2, 5, 23, 19), (8, 5, 3, 3), (8,)))
-    grad_output = normal(rng, (2, 8, 23, 19), dtype)
+    x, weight, bias = (normal(rng, shape, dtype) for shape in ((2, 4, 21, 17), (7, 4, 3, 3), (7,)))
+    grad_output = normal(rng, (2, 7, 21, 17), dtype)
     want = reference.conv2d(x, weight, bias=bias, padding=1)
     assert_close(submission.conv2d(x, weight, bias=bias, padding=1), want)
     gradients = reference.conv2d_backward(grad_output, x, weight, padding=1)

@@ -11,7 +11,6 @@ from grader.draw import layouts
 
 DTYPES = [np.float32, np.float64]
 SHAPES = [(1,), (7,), (5, 1), (1, 6), (3, 11), (2, 3, 5), (3, 3, 3), (2, 1, 3, 4), (2, 3, 1, 2, 3)]
-AXES = [(shape, axis) for shape in SHAPES for axis in range(-len(shape), len(shape))]
 
 
 def quarters(rng, shape, dtype):
@@ -31,25 +30,24 @@ def test_matches_the_definition(submission, reference, rng, spread, dtype):
 
 
 @pytest.mark.points(2)
-@pytest.mark.parametrize(("shape", "axis"), AXES)
-def test_every_axis(submission, reference, rng, shape, axis):
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_axis(submission, reference, rng, shape):
     """Works along every axis of arrays of rank 1 to 5, counted from the front and from the back."""
-    x = 2 * rng.normal(size=shape)
-    assert_close(submission.softmax(x, axis=axis), reference.softmax(x, axis=axis))
+    for axis in range(-len(shape), len(shape)):
+        x = 2 * rng.normal(size=shape)
+        assert_close(submission.softmax(x, axis=axis), reference.softmax(x, axis=axis))
 
 
 @pytest.mark.points(2)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("magnitude", [1e3, 1e4, 1e30])
-@pytest.mark.parametrize("sign", [-1, 0, 1])
-def test_large_scores(submission, reference, rng, sign, magnitude, dtype):
+def test_large_scores(submission, reference, rng, magnitude, dtype):
     """Gives finite and right probabilities for scores of any magnitude, of either sign and of both."""
-    x = magnitude * rng.uniform(-1, 1, size=(5, 9))
-    if sign:
-        x = sign * (magnitude + np.abs(x))
-    x = x.astype(dtype)
+    sizes = magnitude * rng.uniform(1, 2, size=(7, 9))
+    signs = np.array([[1], [1], [-1], [-1], [0], [0], [0]])
+    x = np.where(signs == 0, magnitude * rng.uniform(-1, 1, size=sizes.shape), signs * sizes).astype(dtype)
     assert_close(submission.softmax(x), reference.softmax(x))
-    assert_close(submission.softmax(x, axis=0), reference.softmax(x, axis=0))
+    assert_close(submission.softmax(x.T, axis=0), reference.softmax(x.T, axis=0))
 
 
 @pytest.mark.points(2)
@@ -69,7 +67,7 @@ def test_shift_of_each_slice(submission, reference, rng, dtype):
 @pytest.mark.parametrize("value", [0.0, 100.0, -1e4, 1e30, -1e30])
 def test_equal_scores(submission, reference, rng, value, dtype):
     """Equal scores get equal probabilities that sum to one, however large the scores are."""
-    shape = (3, rng.integers(2, 200))
+    shape = (3, rng.integers(2, 100))
     want = reference.softmax(np.zeros(shape, dtype))
     assert_close(submission.softmax(np.full(shape, value, dtype)), want)
 
@@ -141,13 +139,14 @@ def test_backward_matches_the_gradient(submission, reference, rng, shape, dtype)
 
 
 @pytest.mark.points(2)
-@pytest.mark.parametrize(("shape", "axis"), AXES)
-def test_backward_along_every_axis(submission, reference, rng, shape, axis):
+@pytest.mark.parametrize("shape", SHAPES)
+def test_backward_along_every_axis(submission, reference, rng, shape):
     """The backward function works along every axis of arrays of rank 1 to 5."""
-    y = reference.softmax(rng.normal(size=shape), axis=axis)
-    g = rng.normal(size=shape)
-    got = submission.softmax_backward(g, y, axis=axis)
-    assert_close(got, reference.softmax_backward(g, y, axis=axis))
+    for axis in range(-len(shape), len(shape)):
+        y = reference.softmax(rng.normal(size=shape), axis=axis)
+        g = rng.normal(size=shape)
+        got = submission.softmax_backward(g, y, axis=axis)
+        assert_close(got, reference.softmax_backward(g, y, axis=axis))
 
 
 @pytest.mark.points(1)

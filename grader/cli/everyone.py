@@ -25,10 +25,8 @@ def explain(code: str, *, json: bool) -> int:
         )
     entries = {wanted: CATALOGUE[wanted]} if code else CATALOGUE
     if json:
-        import msgspec  # noqa: PLC0415 - beside its only use
-
         answer = {"schema": "grader/explanations/1", "explanations": entries}
-        terminal.answer(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+        terminal.answer_json(answer)
     elif code:
         terminal.answer(_whole(wanted, entries[wanted]))
     else:
@@ -49,10 +47,8 @@ def version(*, json: bool) -> int:
         except metadata.PackageNotFoundError:
             versions[name] = ""
     if json:
-        import msgspec  # noqa: PLC0415 - beside its only use
-
         answer = {"schema": "grader/version/1", **versions}
-        terminal.answer(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+        terminal.answer_json(answer)
     else:
         terminal.answer("\n".join(f"{name} {each or 'not installed'}" for name, each in versions.items()))
     return 0

@@ -37,9 +37,7 @@ def verify(name: str, seeds: int, *, json: bool) -> int:
 
     report = gate.verify(exercise, seeds=seeds, on_step=terminal.say)
     if json:
-        import msgspec  # noqa: PLC0415 - beside its only use
-
-        terminal.answer(msgspec.json.format(msgspec.json.encode(report.to_dict()), indent=2).decode())
+        terminal.answer_json(report.to_dict())
     else:
         terminal.answer("\n".join(report.lines))
     return 0 if report.passed else 1

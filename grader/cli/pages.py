@@ -77,17 +77,20 @@ def _tests(report: Report) -> Table:
         points = f"{number(test.points)}/{number(test.max_points)}"
         verdict = Text("" if passed else str(test.verdict), style)
         table.add_row(mark, _test(test, told), points, verdict)
-        told.add(test.message)
     return table
 
 
 def _test(test: TestReport, told: set[str]) -> RenderableType:
-    """Lay out a title and, below it, what is said about the test and has not been said above."""
+    """Lay out a title and, below it, what is said about the test; what was said above is not repeated."""
     lines: list[RenderableType] = [Text(safe(test.title))]
-    if test.message and test.message not in told:
+    said = [text for text in (test.message, test.explanation) if text and text not in told]
+    if test.message in said:
         lines.append(_indented(safe(test.message), ""))
-    if test.explanation:
+    if test.explanation in said:
         lines.append(_indented(f"why: {safe(test.explanation)}", "cyan"))
+    if not said and (test.message or test.explanation):
+        lines.append(_indented("as above", "dim"))
+    told.update(said)
     return Group(*lines)
 
 
@@ -108,8 +111,6 @@ def _evidence(report: Report) -> Table:
             ]
         ),
     }
-    if report.log:
-        rows["log"] = report.log
     return _pairs(rows)
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ def list_exercises(*, json: bool) -> int:
             bad = error.exit_code
     if json:
         listed = [_as_dict(each) for each in found]
-        _write_json({"schema": "grader/exercises/1", "exercises": listed})
+        terminal.answer_json({"schema": "grader/exercises/1", "exercises": listed})
     else:
         from grader.cli import pages  # noqa: PLC0415 - Rich is slow, and JSON does without
 
@@ -50,7 +51,7 @@ def show(name: str, *, json: bool) -> int:
     exercise = exercises.load(name)
     if json:
         whole = {"statement": exercise.statement, "starter": exercise.starter}
-        _write_json({"schema": "grader/exercise/1", **_as_dict(exercise), **whole})
+        terminal.answer_json({"schema": "grader/exercise/1", **_as_dict(exercise), **whole})
     else:
         from grader.cli import pages  # noqa: PLC0415 - Rich is slow, and JSON does without
 
@@ -77,10 +78,6 @@ def _as_dict(exercise: Exercise) -> dict[str, object]:
     }
 
 
-def _write_json(answer: dict[str, object]) -> None:
-    terminal.answer(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
-
-
 def start(name: str, output: Path | None, *, force: bool) -> int:
     """Write the starter, never over an existing file unless forced."""
     exercise = exercises.load(name)
@@ -102,7 +99,7 @@ def start(name: str, output: Path | None, *, force: bool) -> int:
             "E2108", f"{path} cannot be written", cause=error.strerror or str(error), hint="choose another --output"
         ) from error
     terminal.answer(str(path))
-    given = f"{name} {path}" if exercise.module != path.stem else str(path)
+    given = shlex.join([str(path)] if path.stem == exercise.module else [name, str(path)])
     terminal.hint(f"write it, then: grader check {given}; grader submit {given}")
     return 0
 
@@ -118,11 +115,15 @@ def check(targets: list[str], form: Format) -> int:
     progress = terminal.Progress(f"check {exercise.name}")
     try:
         with progress:
-            report = process.run(source, seed=judge.new_seed(), filename=filename, on_phase=progress.phase)
+            report = process.run(
+                source,
+                seed=judge.new_seed(),
+                filename=filename,
+                places=notebook.places(filename, source),
+                on_phase=progress.phase,
+            )
     finally:
         process.close()
-    if filename.endswith(notebook.SUFFIX):
-        report = notebook.relabel(report, source)
     code = print_report(report, form)
     passed = sum(test.verdict is Verdict.ACCEPTED for test in report.tests)
     summary = f"public examples: {passed} of {len(report.tests)}; hidden tests were not run"
@@ -131,7 +132,7 @@ def check(targets: list[str], form: Format) -> int:
     else:
         terminal.say(summary)
     if code == 0:
-        terminal.hint(f"grader submit {' '.join(targets)}")
+        terminal.hint(f"grader submit {shlex.join(targets)}")
     return code
 
 
@@ -152,7 +153,7 @@ def submit(targets: list[str], form: Format) -> int:
         return interrupted(error.submission)
     code = print_report(report, form)
     if code == 1:
-        terminal.hint(f"grader check {' '.join(targets)} shows the public examples and your prints")
+        terminal.hint(f"grader check {shlex.join(targets)} shows the public examples and your prints")
     return code
 
 
@@ -186,7 +187,7 @@ def history(name: str, limit: int, *, json: bool) -> int:
     lost = set(store.unfinished())
     if json:
         listed = [_attempt(each, interrupted=each.judging in lost) for each in attempts]
-        _write_json({"schema": "grader/history/1", "exercise": name, "submissions": listed})
+        terminal.answer_json({"schema": "grader/history/1", "exercise": name, "submissions": listed})
         return 0
     if not attempts:
         terminal.answer(f"{name}: nothing was submitted yet")

@@ -5,6 +5,7 @@ through `grader.formats.safe` first and is never read as markup.
 """
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
 PIPE_WIDTH = 100
+_COUNTED = re.compile(r"\d+ of \d+")
 
 
 class Color(StrEnum):
@@ -89,16 +91,29 @@ def answer(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def answer_json(value: object) -> None:
+    """Write the answer to stdout as JSON."""
+    from grader.formats import to_json  # noqa: PLC0415 - only here
+
+    answer(to_json(value))
+
+
 def say(text: str) -> None:
     """Tell one change of state on stderr; silent with -q."""
-    if not flags.quiet:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+    _tell("", text)
 
 
 def hint(text: str) -> None:
     """Tell what to do next, on stderr; silent with -q."""
-    say(f"{_paint('hint', '36', sys.stderr)}: {text}")
+    _tell(f"{_paint('hint', '36', sys.stderr)}: ", text)
+
+
+def _tell(label: str, text: str) -> None:
+    from grader.formats import safe  # noqa: PLC0415 - keeps this module free of the report's imports
+
+    if not flags.quiet:
+        sys.stderr.write(f"{label}{safe(text)}\n")
+        sys.stderr.flush()
 
 
 def complain(error: GraderError) -> None:
@@ -126,7 +141,7 @@ class Progress:
     def __init__(self, subject: str) -> None:
         """Draw nothing yet."""
         self.subject = subject
-        self.last = ""
+        self.last = self.kind = ""
         self.status: Status | None = None
 
     def __enter__(self) -> Self:
@@ -139,10 +154,11 @@ class Progress:
             self.status.stop()
 
     def phase(self, text: str) -> None:
-        """Tell that a phase has begun; the same text again is not told twice."""
-        if text == self.last or flags.quiet:
+        """Tell that a phase has begun; of counted ones (`test 3 of 13`) a plain stream is told the first."""
+        kind = _COUNTED.sub("", text)
+        if flags.quiet or text == self.last or (kind == self.kind and not live()):
             return
-        self.last = text
+        self.last, self.kind = text, kind
         if not live():
             say(f"{self.subject}: {text}")
             return

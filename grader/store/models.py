@@ -51,7 +51,7 @@ class Moment(TypeDecorator[dt.datetime]):
 
 
 class Words(TypeDecorator[str]):
-    """Text that may come from a student's file.
+    """Text that may come from a student's file or command line.
 
     Lone surrogates cannot be stored anywhere and PostgreSQL refuses NUL: both become a question
     mark, so that an odd message never makes us lose a verdict.
@@ -79,7 +79,7 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {  # noqa: RUF012  SQLAlchemy reads it as a plain class attribute
-        str: Text,
+        str: Words,
         bytes: LargeBinary,
         dt.datetime: Moment,
         dict[str, Any]: JSON(none_as_null=True),
@@ -122,7 +122,7 @@ class Submission(Base):
     learner_id: Mapped[str] = mapped_column(ForeignKey("learners.id"))
     exercise: Mapped[str]
     ordinal: Mapped[int]
-    filename: Mapped[str] = mapped_column(Words)
+    filename: Mapped[str]
     sha256: Mapped[str] = mapped_column(ForeignKey("sources.sha256"))
     created_at: Mapped[dt.datetime]
 
@@ -139,7 +139,7 @@ class ExerciseVersion(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     exercise: Mapped[str]
     version: Mapped[str]
-    title: Mapped[str] = mapped_column(Words)
+    title: Mapped[str]
     max_score: Mapped[float | None]
     first_seen_at: Mapped[dt.datetime]
 
@@ -175,10 +175,10 @@ class Judging(Base):
     verdict: Mapped[str | None]
     score: Mapped[float | None]
     max_score: Mapped[float | None]
-    message: Mapped[str] = mapped_column(Words)
+    message: Mapped[str]
     environment: Mapped[dict[str, Any] | None]
     usage: Mapped[dict[str, Any] | None]
-    log: Mapped[str] = mapped_column(Words)
+    log: Mapped[str]
 
 
 class Outcome(Base):
@@ -189,9 +189,9 @@ class Outcome(Base):
     judging_id: Mapped[str] = mapped_column(ForeignKey("judgings.id"), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
     ordinal: Mapped[int]
-    title: Mapped[str] = mapped_column(Words)
+    title: Mapped[str]
     verdict: Mapped[str]
     points: Mapped[float]
     max_points: Mapped[float]
-    message: Mapped[str] = mapped_column(Words)
-    explanation: Mapped[str] = mapped_column(Words)
+    message: Mapped[str]
+    explanation: Mapped[str]

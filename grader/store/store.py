@@ -87,7 +87,7 @@ class Store:
         ):
             yield session
 
-    def add_submission(  # noqa: PLR0913  all that makes a submission, by keyword
+    def add_submission(
         self, *, learner: str, exercise: str, version: str, title: str, filename: str, source: bytes, seed: str
     ) -> Queued:
         """Keep what was sent, for good, and queue its first judging; this process is to claim it."""

@@ -16,7 +16,7 @@ Grader = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """An environment in which nothing of the person who tests counts."""
+    """Give an environment in which nothing of the person who tests counts."""
     kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     home = {"GRADER_HOME": str(tmp_path / "home"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
     return {**kept, **home, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "TERM": "xterm-256color"}
@@ -24,7 +24,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """The folder that commands run in."""
+    """Make the folder that commands run in."""
     folder = tmp_path / "work with blanks"
     folder.mkdir()
     return folder

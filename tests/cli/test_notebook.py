@@ -6,19 +6,17 @@ from typing import Any
 import pytest
 
 from grader import notebook
-from grader import report as reports
 from grader.errors import UsageError
-from grader.notebook import Place
-from grader.report import Environment, Report, Usage
-from grader.verdict import Verdict
 
 
 def cell(source: str, *tags: str, kind: str = "code") -> dict[str, Any]:
+    """Make a cell as a notebook holds it."""
     whole: dict[str, Any] = {"cell_type": kind, "metadata": {"tags": list(tags)}, "source": source}
     return whole | {"outputs": [], "execution_count": None} if kind == "code" else whole
 
 
 def book(*cells: dict[str, Any]) -> bytes:
+    """Make a notebook's file."""
     return json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": list(cells)}).encode()
 
 
@@ -38,9 +36,11 @@ def test_marked_cells_are_taken_alone(chosen):
 
 
 def test_each_line_leads_back_to_its_cell():
-    """Lines count from 1 within a cell; a heading that we wrote belongs to none."""
+    """Lines count from 1 within a cell; the line above is the heading that we wrote."""
     source = notebook.to_source(book(cell("a = 1"), cell("b = 2\nc = 3")), "x.ipynb")
-    assert notebook.places(source) == [None, Place(1, 1), None, Place(2, 1), Place(2, 2)]
+    places = ["cell 1", "cell 1, line 1", "cell 2", "cell 2, line 1", "cell 2, line 2"]
+    assert notebook.places("x.ipynb", source) == places
+    assert notebook.places("x.py", source) == []
 
 
 def test_magics_and_shell_lines_go_and_line_numbers_stay():
@@ -82,32 +82,3 @@ def test_an_empty_notebook_is_an_empty_submission():
     """No cell, or no byte at all: the judge says that the file is empty."""
     assert notebook.to_source(b"", "x.ipynb") == b""
     assert notebook.to_source(book(), "x.ipynb") == b""
-
-
-def test_reports_name_the_cell_of_a_line():
-    """`line 5` in a message gets its cell; a line that is in no cell stays as it is."""
-    source = notebook.to_source(book(cell("a = 1"), cell("b = 2\nc = 3")), "x.ipynb")
-    report = Report(
-        exercise="softmax",
-        exercise_version="0",
-        verdict=Verdict.RUNTIME_ERROR,
-        score=0,
-        max_score=1,
-        message="x.ipynb, line 99",
-        tests=[
-            reports.TestReport(
-                name="t",
-                title="T.",
-                verdict=Verdict.RUNTIME_ERROR,
-                points=0,
-                max_points=1,
-                message="ValueError at line 5 of x.ipynb",
-            )
-        ],
-        usage=Usage(),
-        environment=Environment(grader="0", engine="local"),
-        seed="0",
-    )
-    labelled = notebook.relabel(report, source)
-    assert labelled.tests[0].message == "ValueError at line 5 (cell 2, line 2) of x.ipynb"
-    assert labelled.message == report.message

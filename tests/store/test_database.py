@@ -5,8 +5,6 @@ import os
 import shutil
 import sqlite3
 import stat
-import subprocess
-import sys
 from contextlib import closing
 
 import pytest
@@ -274,18 +272,18 @@ def test_a_folder_in_the_files_place_is_told(path):
 
 
 @pytest.mark.parametrize(("folder", "file"), [(0o500, 0o600), (0o700, 0o400)], ids=["folder", "file"])
-def test_a_read_only_place_is_told(path, store, folder, file):
+def test_a_read_only_place_is_told(path, store, child, folder, file):
     """An existing store that may not be written is refused at once, not at the first submission."""
     assert store.unfinished() == []
     path.chmod(file)
     path.parent.chmod(folder)
     try:
-        assert _code_without_root(path) == "E3101"
+        assert _code_without_root(child, path) == "E3101"
     finally:
         path.parent.chmod(0o700)
 
 
-def _code_without_root(path):
+def _code_without_root(child, path):
     """Open `path` in a process that has given up root's right to write everywhere; return the error's code.
 
     Only CAP_DAC_OVERRIDE and its like go: the process stays the owner of the files.
@@ -303,8 +301,7 @@ try:
 except OurFault as fault:
     print(fault.code)
 """
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return child(code, path).communicate()[0].strip()
 
 
 def test_a_database_that_stays_locked_is_told(path, store, send, monkeypatch):

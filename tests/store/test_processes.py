@@ -1,11 +1,13 @@
 """Real processes: they race, they are killed, and nothing is lost or half-written."""
 
+import fcntl
+import os
 import sqlite3
 from contextlib import closing
 
 import pytest
 
-from grader.store import open_store
+from grader.store import database, open_store
 from grader.store.owner import me
 from grader.verdict import Verdict
 
@@ -88,6 +90,20 @@ def test_processes_may_start_and_submit_at_once_on_a_new_home(path, child, round
     assert [line.attempt for line in lines] == list(range(20, 0, -1))
     assert len({line.sha256 for line in lines}) == 4 * 3 + 1
     assert set(store.unfinished()) == {judging for judging, _ in given}
+
+
+def test_who_waits_for_a_migration_does_not_repeat_it(path, child, monkeypatch):
+    """One process at a time prepares a folder; the next looks again before it does anything."""
+    code = "import pathlib, sys; from grader.store import open_store; open_store(pathlib.Path(sys.argv[1]))"
+
+    def wait_while_another_migrates(folder, operation):
+        assert operation == fcntl.LOCK_EX
+        assert os.path.samestat(os.fstat(folder), path.parent.stat())
+        assert child(code, path).wait() == 0
+
+    monkeypatch.setattr(fcntl, "flock", wait_while_another_migrates)
+    monkeypatch.setattr(database, "_migrate", lambda path: pytest.fail(f"migrated {path} twice"))
+    assert open_store(path).unfinished() == []
 
 
 def test_only_one_of_many_gets_a_claim(store, path, send, child):

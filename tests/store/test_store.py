@@ -99,16 +99,16 @@ def test_a_report_comes_back_as_it_went_in(store, send, report_on):
 
 def test_odd_characters_lose_no_verdict(store, send, report_on):
     """Lone surrogates and NUL in a name or a message are replaced; the rest stays."""
-    queued = send(store, filename="a\ud800b\0.py")
+    queued = send(store, learner="a\udcffa", filename="a\ud800b\0.py")
     claim = store.claim(queued.judging, me(), LONG)
     test = grader.report.TestReport(
         name="t", title="Ünïcode 数", verdict=Verdict.RUNTIME_ERROR, points=0.0, max_points=1.0, message="x\udfff\0y 🙂"
     )
     assert store.finish(claim, report_on(claim, tests=[test], message="\0", log="\ud83d"))
-    report = store.report(None, "ada")
+    report = store.report(None, "a\udcffa")
     assert (report.message, report.log) == ("?", "?")
     assert (report.tests[0].title, report.tests[0].message) == ("Ünïcode 数", "x??y 🙂")
-    assert store.history("ada", "softmax", 1)[0].filename == "a?b?.py"
+    assert store.history("a\udcffa", "softmax", 1)[0].filename == "a?b?.py"
 
 
 def test_a_report_is_stored_whole_or_not_at_all(path, store, send, report_on):
@@ -189,15 +189,28 @@ def test_a_released_judging_is_free_for_anyone(store, send, report_on):
     assert store.history("ada", "softmax", 1)[0].status == "queued"
     assert store.unfinished() == [queued.judging]
     assert store.finish(old, report_on(old)) is False
+    assert store.extend(old, LONG) is False
+    assert store.release(old) is False
     new = store.claim(queued.judging, me(), LONG)
     assert (new.token, new.lost) == (2, 0)
     assert store.finish(new, report_on(new))
 
 
-def test_a_queued_judging_is_left_to_its_living_submitter(store, send):
-    """Another start must not judge what the sender is about to judge itself."""
+def test_a_queued_judging_is_left_to_its_living_submitter(store, send, monkeypatch):
+    """Another start must not judge what the sender is about to judge itself, however long it takes."""
+    monkeypatch.setattr("grader.store.store._QUEUED_LEASE_SECONDS", OVER)
     send(store)
     assert store.unfinished() == []
+
+
+def test_a_queued_judging_from_elsewhere_is_left_for_a_while(store, send, monkeypatch):
+    """Where the submitter cannot be asked whether it lives, it has a minute to claim."""
+    monkeypatch.setattr("grader.store.store.me", lambda: "another-host:another-boot:1:2:3")
+    send(store)
+    assert store.unfinished() == []
+    monkeypatch.setattr("grader.store.store._QUEUED_LEASE_SECONDS", OVER)
+    late = send(store)
+    assert store.unfinished() == [late.judging]
 
 
 def test_unfinished_judgings_come_oldest_first(store, send):
@@ -317,7 +330,7 @@ def test_a_given_up_report_knows_the_full_score(store, send, report_on):
     assert report.environment == Environment(grader=report.environment.grader, engine="")
 
 
-@pytest.mark.parametrize("which", ["s_nothing", "j_nothing", "", "%", "nothing' OR 1=1 --"])
+@pytest.mark.parametrize("which", ["s_nothing", "j_nothing", "", "%", "nothing' OR 1=1 --", "s_\udcff", "\0"])
 def test_an_unknown_id_is_told(store, send, which):
     """E5101, with the command that lists what there is."""
     send(store)

@@ -1,4 +1,4 @@
-"""The moments are kept on the class: a second optimiser takes over those of the first.
+"""The moments are kept on the class: a second optimiser throws away those of the first.
 
 Caught by test_two_optimisers.
 """
@@ -7,8 +7,8 @@ import numpy as np
 
 
 class Adam:
-    m = {}
-    v = {}
+    m = []
+    v = []
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled=False):
         self.params = params
@@ -18,9 +18,8 @@ class Adam:
         self.weight_decay = weight_decay
         self.decoupled = decoupled
         self.t = 0
-        for i, p in enumerate(params):
-            self.m.setdefault((i, p.shape), np.zeros_like(p))
-            self.v.setdefault((i, p.shape), np.zeros_like(p))
+        Adam.m = [np.zeros_like(p) for p in params]
+        Adam.v = [np.zeros_like(p) for p in params]
 
     def step(self, grads):
         self.t += 1
@@ -29,8 +28,8 @@ class Adam:
                 p -= self.lr * self.weight_decay * p
             else:
                 g = g + self.weight_decay * p
-            self.m[i, p.shape] = self.beta1 * self.m[i, p.shape] + (1 - self.beta1) * g
-            self.v[i, p.shape] = self.beta2 * self.v[i, p.shape] + (1 - self.beta2) * g * g
-            m_hat = self.m[i, p.shape] / (1 - self.beta1**self.t)
-            v_hat = self.v[i, p.shape] / (1 - self.beta2**self.t)
+            self.m[i] = self.beta1 * self.m[i] + (1 - self.beta1) * g
+            self.v[i] = self.beta2 * self.v[i] + (1 - self.beta2) * g * g
+            m_hat = self.m[i] / (1 - self.beta1**self.t)
+            v_hat = self.v[i] / (1 - self.beta2**self.t)
             p -= self.lr * m_hat / (np.sqrt(v_hat) + self.eps)

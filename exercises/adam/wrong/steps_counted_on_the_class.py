@@ -16,6 +16,7 @@ class Adam:
         self.eps = eps
         self.weight_decay = weight_decay
         self.decoupled = decoupled
+        Adam.t = 0
         self.m = [np.zeros_like(p) for p in params]
         self.v = [np.zeros_like(p) for p in params]
 

@@ -22,6 +22,7 @@ def softmax_backward(grad_output, output, axis=-1):
     for g, y in zip(gradients, outputs, strict=True):
         inner = inner + g * y
     result = np.empty_like(output)
-    for row, g, y in zip(np.moveaxis(result, axis, 0), gradients, outputs, strict=True):
-        row[...] = y * (g - inner)
+    rows = np.moveaxis(result, axis, 0)
+    for k, y in enumerate(outputs):
+        rows[k] = y * (gradients[k] - inner)
     return result

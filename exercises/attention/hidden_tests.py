@@ -1,0 +1,290 @@
+"""What a submission to `attention` must satisfy."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from grader.checkers import assert_close, assert_gradients, assert_unchanged
+
+NAMES = ("The gradient of query", "The gradient of key", "The gradient of value")
+FLOAT32, FLOAT64, BFLOAT16 = torch.float32, torch.float64, torch.bfloat16
+EVERY_DTYPE = pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64, BFLOAT16], ids=["float32", "float64", "bfloat16"])
+BOTH_WIDTHS = pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=["float32", "float64"])
+
+
+def normal(rng, *shape, dtype=FLOAT64):
+    """Draw a standard normal tensor."""
+    return torch.from_numpy(rng.normal(size=shape)).to(dtype)
+
+
+def draw(rng, leading, sizes, dtype=FLOAT64):
+    """Draw query (..., L, E), key (..., S, E) and value (..., S, V) for sizes (L, S, E, V)."""
+    queries, keys, width, out = sizes
+    return (
+        normal(rng, *leading, queries, width, dtype=dtype),
+        normal(rng, *leading, keys, width, dtype=dtype),
+        normal(rng, *leading, keys, out, dtype=dtype),
+    )
+
+
+def draw_mask(rng, *shape):
+    """Draw a bool mask (..., L or 1, S or 1): in every row some True and some False, where a row has room for both."""
+    mask = rng.random(size=shape) < 0.6
+    columns = shape[-1]
+    if columns == 1:
+        mask.flat[0], mask.flat[-1] = False, True
+        return torch.from_numpy(mask)
+    shown = rng.integers(columns, size=(*shape[:-1], 1))
+    hidden = (shown + rng.integers(1, columns, size=shown.shape)) % columns
+    np.put_along_axis(mask, shown, True, axis=-1)
+    np.put_along_axis(mask, hidden, False, axis=-1)
+    return torch.from_numpy(mask)
+
+
+def blind_mask(rng, *shape):
+    """Draw a bool mask that leaves at least one query without a key and at least one with."""
+    mask = draw_mask(rng, *shape)
+    blind = torch.from_numpy(rng.random(size=shape[:-1]) < 0.4)
+    blind[..., 0], blind[..., -1] = True, False
+    return mask & ~blind[..., None]
+
+
+def check(submission, reference, *args, **options):
+    """Check the output against the reference."""
+    assert_close(submission.attention(*args, **options), reference.attention(*args, **options))
+
+
+def level(expected):
+    """Hold a gradient to the scale of the whole tensor.
+
+    A query that sees a single key has a gradient of exactly 0 only where nothing is rounded; honest answers leave
+    a few ulps of the other rows' size there.
+    """
+    parts = {name: getattr(expected, name).reshape(-1) for name in ("want", "loss", "response")}
+    return replace(expected, **parts)
+
+
+def check_gradients(submission, reference, rng, *args, differences=True, **options):
+    """Check the output, and the gradients in query, key and value against the reference and finite differences."""
+    wanted = reference.attention.record(*args, **options)
+    call = submission.attention.record(*args, **options)
+    assert_close(call.output, wanted.output)
+    cotangent = torch.from_numpy(rng.normal(size=wanted.output.want.shape)).to(args[0].dtype)
+    got = tuple(gradient.flatten() for gradient in call.backward(cotangent))
+    want = tuple(level(gradient) for gradient in wanted.backward(cotangent))
+    if not differences:
+        assert_close(got, want, names=NAMES)
+        return
+
+    def forward(*flat):
+        shaped = [torch.from_numpy(values).reshape(arg.shape) for values, arg in zip(flat, args, strict=True)]
+        return reference.exact.attention(*shaped, **options)
+
+    at = [arg.double().flatten() for arg in args]
+    assert_gradients(got, want, forward=forward, at=at, cotangent=cotangent, rng=rng, names=NAMES)
+
+
+@pytest.mark.points(3)
+@EVERY_DTYPE
+@pytest.mark.parametrize("sizes", [(5, 7, 4, 3), (7, 5, 3, 11), (6, 6, 8, 8), (4, 13, 16, 5)])
+def test_no_mask(submission, reference, rng, sizes, dtype):
+    """Output without a mask: scaled by sqrt(E), with E, V, L and S all different."""
+    check(submission, reference, *draw(rng, (), sizes, dtype))
+    check(submission, reference, *draw(rng, (2,), sizes, dtype))
+
+
+@pytest.mark.points(3)
+@EVERY_DTYPE
+@pytest.mark.parametrize("sizes", [(5, 7, 4, 3), (7, 4, 3, 9), (5, 5, 8, 8)])
+def test_gradients(submission, reference, rng, sizes, dtype):
+    """Gradients by autograd in query, key and value."""
+    check_gradients(submission, reference, rng, *draw(rng, (2,), sizes, dtype))
+
+
+@pytest.mark.points(1)
+@pytest.mark.parametrize("leading", [(), (3,), (2, 3), (2, 1, 3), (1, 1), (3, 1)])
+def test_leading_dimensions(submission, reference, rng, leading):
+    """No leading dimension, one or several: every matrix is attended to on its own."""
+    check(submission, reference, *draw(rng, leading, (4, 3, 5, 2)))
+    check(submission, reference, *draw(rng, leading, (3, 4, 2, 5)), causal=True)
+    check(submission, reference, *draw(rng, leading, (3, 3, 3, 3)), mask=draw_mask(rng, *leading, 3, 3))
+
+
+@pytest.mark.points(1)
+@pytest.mark.parametrize("sizes", [(1, 5, 3, 2), (5, 1, 3, 2), (4, 5, 1, 2), (4, 5, 3, 1), (1, 1, 1, 1), (1, 1, 4, 3)])
+def test_sizes_of_one(submission, reference, rng, sizes):
+    """One query, one key, width one."""
+    queries, keys, *_ = sizes
+    for leading in ((), (2,), (1, 3)):
+        check(submission, reference, *draw(rng, leading, sizes))
+        check(submission, reference, *draw(rng, leading, sizes), causal=True)
+        check(submission, reference, *draw(rng, leading, sizes), mask=draw_mask(rng, queries, keys), causal=True)
+
+
+@pytest.mark.points(2)
+@EVERY_DTYPE
+@pytest.mark.parametrize("sizes", [(6, 6, 4, 3), (4, 7, 3, 5), (9, 5, 4, 2), (2, 8, 5, 3), (8, 2, 3, 4)])
+def test_causal(submission, reference, rng, sizes, dtype):
+    """Causal: query i sees keys up to i, with as many keys as queries, more, and fewer."""
+    check(submission, reference, *draw(rng, (2,), sizes, dtype), causal=True)
+    if dtype != BFLOAT16:
+        check_gradients(submission, reference, rng, *draw(rng, (), sizes, dtype), causal=True)
+
+
+@pytest.mark.points(2)
+@EVERY_DTYPE
+def test_mask(submission, reference, rng, dtype):
+    """A mask of the scores' own shape: True lets a query look at a key."""
+    for sizes in ((5, 7, 4, 3), (6, 6, 5, 4)):
+        mask = draw_mask(rng, 2, *sizes[:2])
+        check(submission, reference, *draw(rng, (2,), sizes, dtype), mask=mask)
+        check_gradients(submission, reference, rng, *draw(rng, (2,), sizes, dtype), mask=mask)
+
+
+@pytest.mark.points(2)
+@pytest.mark.parametrize(
+    "shape", [(5,), (1, 5), (5, 1), (1, 1), (5, 5), (3, 5, 5), (2, 1, 5, 5), (1, 3, 1, 5), (2, 3, 5, 1), (2, 1, 1, 5)]
+)
+def test_masks_that_broadcast(submission, reference, rng, shape):
+    """A mask broadcasts to (..., L, S) from any shape that can."""
+    # L = S = 5, so that a mask put on the wrong axis goes unnoticed by shape checks.
+    for causal in (False, True):
+        mask = draw_mask(rng, *shape)
+        check(submission, reference, *draw(rng, (2, 3), (5, 5, 4, 3)), mask=mask, causal=causal)
+
+
+@pytest.mark.points(2)
+@EVERY_DTYPE
+@pytest.mark.parametrize("sizes", [(6, 6, 4, 3), (4, 7, 3, 5), (7, 4, 5, 2)])
+def test_causal_and_mask_together(submission, reference, rng, sizes, dtype):
+    """With a mask and causal, a query looks only where both allow it."""
+    mask = draw_mask(rng, *sizes[:2])
+    mask[:, 0] = True
+    check(submission, reference, *draw(rng, (2,), sizes, dtype), mask=mask, causal=True)
+    if dtype != BFLOAT16:
+        check_gradients(submission, reference, rng, *draw(rng, (), sizes, dtype), mask=mask, causal=True)
+
+
+@pytest.mark.points(3)
+@EVERY_DTYPE
+def test_queries_without_keys(submission, reference, rng, dtype):
+    """A query that may look at no key gets zeros, whether by mask alone or by mask and causal together."""
+    check(submission, reference, *draw(rng, (2,), (5, 7, 4, 3), dtype), mask=blind_mask(rng, 5, 7))
+    check(submission, reference, *draw(rng, (2,), (6, 6, 3, 4), dtype), mask=blind_mask(rng, 2, 6, 6))
+    check(submission, reference, *draw(rng, (2,), (5, 4, 3, 4), dtype), mask=torch.zeros(5, 4, dtype=torch.bool))
+    check(submission, reference, *draw(rng, (), (4, 5, 3, 4), dtype), mask=torch.zeros(5, dtype=torch.bool))
+    check(submission, reference, *draw(rng, (), (4, 5, 3, 4), dtype), mask=torch.tensor([[True], [False], [True], [False]]))
+    late = torch.tensor([False, False, True, True, True])
+    check(submission, reference, *draw(rng, (2,), (5, 5, 4, 3), dtype), mask=late, causal=True)
+
+
+@pytest.mark.points(3)
+@EVERY_DTYPE
+def test_gradients_of_queries_without_keys(submission, reference, rng, dtype):
+    """A query that may look at no key has a zero gradient, and every other gradient is finite and right."""
+    check_gradients(submission, reference, rng, *draw(rng, (2,), (5, 7, 4, 3), dtype), mask=blind_mask(rng, 5, 7))
+    nobody = torch.zeros(3, 4, dtype=torch.bool)
+    check_gradients(submission, reference, rng, *draw(rng, (), (3, 4, 2, 3), dtype), mask=nobody)
+    late = torch.tensor([False, False, True, True, True])
+    check_gradients(submission, reference, rng, *draw(rng, (), (5, 5, 4, 3), dtype), mask=late, causal=True)
+
+
+@pytest.mark.points(2)
+@EVERY_DTYPE
+@pytest.mark.parametrize("gain", [2.0**8, 2.0**12, 2.0**16])
+def test_scores_far_apart(submission, reference, rng, gain, dtype):
+    """Scores of hundreds to hundreds of thousands, of either sign, within a row: nothing overflows."""
+    # Each query looks at one feature, whose values differ from key to key. The scores are whole multiples of gain / 2,
+    # exact in every dtype, so that one key wins beyond doubt, in bfloat16 too.
+    for causal in (False, True):
+        features = np.stack([rng.permutation(7) - 3.0 for _ in range(8)])
+        key = torch.from_numpy(features.reshape(2, 4, 7)).mT.to(dtype)
+        chosen = gain * rng.choice([-1.0, 1.0], size=(2, 5, 1)) * np.eye(4)[rng.integers(4, size=(2, 5))]
+        query = torch.from_numpy(chosen).to(dtype)
+        check(submission, reference, query, key, normal(rng, 2, 7, 3, dtype=dtype), causal=causal)
+
+
+@pytest.mark.points(2)
+@BOTH_WIDTHS
+@pytest.mark.parametrize("size", [1000.0, -1000.0, 30000.0, -30000.0])
+def test_scores_with_a_large_common_part(submission, reference, rng, size, dtype):
+    """Rows whose scores are all very large or all very negative: only their differences count, also in gradients."""
+    query, key, value = draw(rng, (2,), (5, 6, 4, 3), dtype)
+    query[..., 0] = size
+    query[:, 1, 0] = 0
+    query[:, 2, 0] = -size
+    key[..., 0] = 1
+    check(submission, reference, query, key, value)
+    # Finite differences would need steps far smaller than 1 / size; the reference alone decides here.
+    mask = draw_mask(rng, 5, 6)
+    check_gradients(submission, reference, rng, query, key, value, mask=mask, differences=False)
+
+
+@pytest.mark.points(2)
+@EVERY_DTYPE
+@pytest.mark.parametrize("size", [2.0**10, 2.0**17, 2.0**37])
+def test_hidden_keys_with_extreme_scores(submission, reference, rng, size, dtype):
+    """A key that is not allowed has weight 0, however far its score lies above or below the allowed ones."""
+    visible = torch.tensor([True, False, True, True, False, True])
+    for above in (1.0, -1.0):
+        query, key, value = draw(rng, (2,), (5, 6, 4, 3), dtype)
+        # Allowed scores of order one, hidden ones far above or far below.
+        query[..., 0], key[..., 0] = 1, torch.where(visible, 0.0, above * size).to(dtype)
+        check(submission, reference, query, key, value, mask=visible)
+        if dtype != BFLOAT16:
+            check_gradients(submission, reference, rng, query, key, value, mask=visible, differences=False)
+        # Hidden scores of order one, the allowed ones far below or far above; one allowed key wins by far.
+        query, key = torch.zeros_like(query), torch.zeros_like(key)
+        query[..., 0] = 1
+        key[..., 0] = torch.tensor([above * size, 0.0, 4 * above * size, 2 * above * size, 1.0, 8 * above * size])
+        check(submission, reference, query, key, value, mask=visible)
+
+
+@pytest.mark.points(1)
+@EVERY_DTYPE
+def test_causal_hides_extreme_scores(submission, reference, rng, dtype):
+    """Later keys have no weight under causal, however large their scores are."""
+    query, key, value = draw(rng, (2,), (6, 6, 4, 3), dtype)
+    query[..., 0] = 1
+    key[..., 0] = torch.tensor([0, 0, 0, 2048.0, 4096.0, 8192.0])
+    check(submission, reference, query, key, value, causal=True)
+
+
+@pytest.mark.points(1)
+@EVERY_DTYPE
+def test_any_memory_layout(submission, reference, rng, dtype):
+    """Inputs may be transposed, sliced or expanded: only their values count."""
+    query, key, value = draw(rng, (2, 3), (5, 7, 4, 3), dtype)
+    mask = draw_mask(rng, 5, 7)
+    want = reference.attention(query, key, value, mask=mask)
+    transposed = [tensor.mT.contiguous().mT for tensor in (query, key, value)]
+    gapped = [tensor.repeat_interleave(2, dim=-1)[..., ::2] for tensor in (query, key, value)]
+    swapped = [tensor.transpose(0, 2).contiguous().transpose(0, 2) for tensor in (query, key, value)]
+    for args in (transposed, gapped, swapped):
+        assert_close(submission.attention(*args, mask=mask.mT.contiguous().mT), want)
+    if dtype != BFLOAT16:
+        check_gradients(submission, reference, rng, *transposed, mask=mask)
+    shared = (query, key[:, :1].expand(2, 3, 7, 4), value[:1].expand(2, 3, 7, 3))
+    check(submission, reference, *shared, mask=mask[:1].expand(5, 7), causal=True)
+
+
+@pytest.mark.points(1)
+@EVERY_DTYPE
+def test_arguments_stay_unchanged(submission, reference, rng, dtype):
+    """No argument changes: neither query, key and value nor the mask."""
+    for causal in (False, True):
+        check(submission, reference, *draw(rng, (2,), (5, 5, 4, 3), dtype), causal=causal)
+        check(submission, reference, *draw(rng, (2,), (5, 5, 4, 3), dtype), mask=draw_mask(rng, 2, 5, 5), causal=causal)
+        check(submission, reference, *draw(rng, (), (5, 5, 1, 3), dtype), mask=blind_mask(rng, 5, 5), causal=causal)
+    assert_unchanged(submission)
+
+
+@pytest.mark.points(2)
+@pytest.mark.parametrize("causal", [False, True])
+def test_larger_input(submission, reference, rng, causal):
+    """Twelve heads, about a hundred queries and more keys, with a mask."""
+    mask = torch.from_numpy(rng.random(size=(3, 1, 97, 131)) < 0.7)
+    mask[:, :, ::10] = False
+    check(submission, reference, *draw(rng, (3, 4), (97, 131, 32, 24), FLOAT32), mask=mask, causal=causal)

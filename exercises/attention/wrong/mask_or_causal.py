@@ -1,0 +1,25 @@
+"""A key is shown where either the mask or causal allows it; both must.
+
+Caught by test_causal_and_mask_together.
+"""
+
+import math
+
+import torch
+
+
+def attention(query, key, value, mask=None, causal=False):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    rows, columns = scores.shape[-2:]
+    allowed = torch.ones(rows, columns, dtype=torch.bool)
+    if causal:
+        allowed = torch.tril(allowed)
+        if mask is not None:
+            mask = mask | allowed
+            allowed = torch.ones_like(allowed)
+    if mask is not None:
+        allowed = allowed & mask
+    scores = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
+    weights = torch.softmax(scores, dim=-1)
+    weights = weights.masked_fill(~allowed, 0)
+    return weights @ value

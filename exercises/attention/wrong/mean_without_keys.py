@@ -1,0 +1,21 @@
+"""A query that may look at no key gets the mean of all values: its row must be zeros.
+
+Caught by test_queries_without_keys, test_gradients_of_queries_without_keys.
+"""
+
+import math
+
+import torch
+
+
+def attention(query, key, value, mask=None, causal=False):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    rows, columns = scores.shape[-2:]
+    allowed = torch.ones(rows, columns, dtype=torch.bool)
+    if causal:
+        allowed = torch.tril(allowed)
+    if mask is not None:
+        allowed = allowed & mask
+    scores = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
+    weights = torch.softmax(scores, dim=-1)
+    return weights @ value

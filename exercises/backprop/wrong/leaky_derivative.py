@@ -1,0 +1,34 @@
+"""Where a hidden unit is off the derivative of relu is exactly 0; a small slope there belongs to leaky relu.
+
+Caught by test_two_layers, test_many_layers.
+"""
+
+import numpy as np
+
+
+def loss_and_gradients(x, y, weights, biases):
+    activations = [x]
+    for k, (weight, bias) in enumerate(zip(weights, biases)):
+        z = activations[-1] @ weight + bias
+        if k < len(weights) - 1:
+            z = np.maximum(z, 0)
+        activations.append(z)
+
+    logits = activations[-1]
+    rows = np.arange(len(x))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    exps = np.exp(shifted)
+    sums = exps.sum(axis=1, keepdims=True)
+    loss = np.mean(np.log(sums[:, 0]) - shifted[rows, y])
+
+    delta = exps / sums
+    delta[rows, y] -= 1
+    delta /= len(x)
+    grad_weights = [None] * len(weights)
+    grad_biases = [None] * len(biases)
+    for k in range(len(weights) - 1, -1, -1):
+        grad_weights[k] = activations[k].T @ delta
+        grad_biases[k] = delta.sum(axis=0)
+        if k > 0:
+            delta = (delta @ weights[k].T) * np.where(activations[k] > 0, 1, 0.01).astype(x.dtype)
+    return loss, grad_weights, grad_biases

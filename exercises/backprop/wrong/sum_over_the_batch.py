@@ -1,0 +1,33 @@
+"""Loss and gradients are summed over the batch; the loss is the mean, so divide both by the number of samples.
+
+Caught by test_one_layer, test_two_layers, test_repeated_batch_has_the_same_mean.
+"""
+
+import numpy as np
+
+
+def loss_and_gradients(x, y, weights, biases):
+    activations = [x]
+    for k, (weight, bias) in enumerate(zip(weights, biases)):
+        z = activations[-1] @ weight + bias
+        if k < len(weights) - 1:
+            z = np.maximum(z, 0)
+        activations.append(z)
+
+    logits = activations[-1]
+    rows = np.arange(len(x))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    exps = np.exp(shifted)
+    sums = exps.sum(axis=1, keepdims=True)
+    loss = np.sum(np.log(sums[:, 0]) - shifted[rows, y])
+
+    delta = exps / sums
+    delta[rows, y] -= 1
+    grad_weights = [None] * len(weights)
+    grad_biases = [None] * len(biases)
+    for k in range(len(weights) - 1, -1, -1):
+        grad_weights[k] = activations[k].T @ delta
+        grad_biases[k] = delta.sum(axis=0)
+        if k > 0:
+            delta = (delta @ weights[k].T) * (activations[k] > 0)
+    return loss, grad_weights, grad_biases
