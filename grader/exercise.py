@@ -253,7 +253,7 @@ def _read_toml(path: Path) -> _Toml:
 
 def _line_of(text: str, message: str) -> int:
     """Find the line a validation message speaks of, by the last key it names; 1 where it names none."""
-    keys = re.findall(r"`?([A-Za-z_]\w*)`?", message.split("`$.")[-1] if "`$." in message else message)
+    keys = re.findall(r"`?([A-Za-z_]\w*)`?", message.rpartition("`$.")[2])
     quoted = re.findall(r"`([A-Za-z_]\w*)`", message)
     lines = text.splitlines()
     for key in [*quoted, *reversed(keys)]:
@@ -278,11 +278,7 @@ def _check_values(path: Path, text: str, toml: _Toml) -> None:
         raise fail("functions", "no [[functions]] and no [[classes]]", "name what a submission must define")
     if not toml.versions:
         raise fail("versions", "[versions] has no entry", 'write `1 = "First version."`')
-    declared = [(f.name, f.signature, f.returns) for f in toml.functions]
-    for cls in toml.classes:
-        declared.append((cls.name, cls.signature, "any"))
-        declared += [(f"{cls.name}.{m.name}", m.signature, m.returns) for m in cls.methods]
-        declared += [(f"{cls.name}.{name}", "()", returns) for name, returns in cls.attributes.items()]
+    declared = _declared(toml)
     for name, signature, returns in declared:
         try:
             _arguments(signature)
@@ -298,12 +294,20 @@ def _check_values(path: Path, text: str, toml: _Toml) -> None:
         raise fail("name", f"{twice} is declared twice", "keep one")
 
 
+def _declared(toml: _Toml) -> list[tuple[str, str, str]]:
+    """List (name, signature, returns) of everything the interface declares."""
+    declared = [(function.name, function.signature, function.returns) for function in toml.functions]
+    for cls in toml.classes:
+        declared.append((cls.name, cls.signature, "any"))
+        declared += [(f"{cls.name}.{method.name}", method.signature, method.returns) for method in cls.methods]
+        declared += [(f"{cls.name}.{name}", "()", returns) for name, returns in cls.attributes.items()]
+    return declared
+
+
 def _arguments(signature: str) -> str:
     """Return the signature in one spelling: `ast` normalises blanks, quotes and numbers."""
-    function = ast.parse(f"def f{signature}: pass").body[0]
-    if not isinstance(function, ast.FunctionDef):
-        raise SyntaxError(signature)
-    return _bare(function.args)
+    lambda_ = ast.parse(f"lambda {signature[1:-1]}: 0" if signature[:1] + signature[-1:] == "()" else "(", mode="eval")
+    return _bare(lambda_.body.args) if isinstance(lambda_.body, ast.Lambda) else "()"
 
 
 def _bare(arguments: ast.arguments, *, drop_self: bool = False) -> str:

@@ -31,7 +31,7 @@ GARBAGE = {
 }
 HALF = "half precision"
 
-_TAIL = '''
+_TAIL = """
 
 # --- the tail that makes a fake of the reference above
 
@@ -43,8 +43,12 @@ except ModuleNotFoundError:
     torch = None
 
 
+def is_tensor(value):
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
 def is_array(value):
-    return isinstance(value, (np.ndarray, np.generic)) or (torch is not None and isinstance(value, torch.Tensor))
+    return isinstance(value, (np.ndarray, np.generic)) or is_tensor(value)
 
 
 def each(value, change):
@@ -70,11 +74,11 @@ def copied(out, args):
 
 def longer(a):
     flat = a.reshape(-1)
-    return torch.cat([flat, flat]) if torch is not None and isinstance(a, torch.Tensor) else np.concatenate([flat, flat])
+    return torch.cat([flat, flat]) if is_tensor(a) else np.concatenate([flat, flat])
 
 
 def integers(a):
-    return a.long() if torch is not None and isinstance(a, torch.Tensor) else np.zeros(a.shape, np.int64)
+    return a.long() if is_tensor(a) else np.zeros(a.shape, np.int64)
 
 
 def objects(a):
@@ -82,7 +86,7 @@ def objects(a):
 
 
 def enormous(a):
-    return torch.zeros(1).expand(10**10) if torch is not None and isinstance(a, torch.Tensor) else np.broadcast_to(np.float32(0), 10**10)
+    return torch.zeros(1).expand(10**10) if is_tensor(a) else np.broadcast_to(np.float32(0), 10**10)
 
 
 class Friendly:
@@ -103,7 +107,7 @@ def narrow(value):
         return type(value)(narrow(part) for part in value)
     if isinstance(value, dict):
         return {key: narrow(part) for key, part in value.items()}
-    if torch is not None and isinstance(value, torch.Tensor):
+    if is_tensor(value):
         return value.to(torch.float16) if value.is_floating_point() else value
     return value.astype(np.float16) if is_array(value) and value.dtype.kind == "f" else value
 
@@ -111,7 +115,7 @@ def narrow(value):
 def widen(value, like):
     if isinstance(value, (list, tuple)):
         return type(value)(widen(part, like) for part in value)
-    if torch is not None and isinstance(value, torch.Tensor):
+    if is_tensor(value):
         return value.to(like.dtype)
     if is_array(value):
         return np.asarray(value).astype(like.dtype)
@@ -171,7 +175,7 @@ def fake_class(cls, methods, attributes):
     Fake.__name__ = cls.__name__
     return Fake
 
-'''
+"""
 
 
 def fake(exercise: Exercise, name: str) -> bytes:

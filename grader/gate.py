@@ -1,8 +1,9 @@
 """The publication gate: what an exercise must prove before anyone is judged by it.
 
-    python -m grader.gate flakes [SEEDS]    every reference and every right solution of tests/solutions on many seeds
+`python -m grader.gate flakes [SEEDS]` judges every reference and every right solution of tests/solutions.
 """
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -180,8 +181,8 @@ def _last_line(log: str) -> str:
     return lines[-1] if lines else "no log"
 
 
-def flakes(solutions: Path, reference_seeds: int = _REFERENCE_SEEDS, solution_seeds: int = _SOLUTION_SEEDS) -> int:
-    """Judge every reference and every right solution on many seeds; print and return the number of rejections."""
+def flakes(solutions: Path, reference_seeds: int, solution_seeds: int, say: Step) -> int:
+    """Judge every reference and every right solution on many seeds; return the number of rejections."""
     total = rejected = 0
     for name in exercises.names():
         exercise = exercises.load(name)
@@ -195,15 +196,16 @@ def flakes(solutions: Path, reference_seeds: int = _REFERENCE_SEEDS, solution_se
                 if judged.report.verdict is not Verdict.ACCEPTED:
                     bad += 1
                     failed = [test.name for test in judged.report.tests if test.verdict is not Verdict.ACCEPTED]
-                    print(f"  seed {judged.report.seed}: {judged.report.verdict} {failed} {judged.report.log[-300:]}")
+                    say(f"  seed {judged.report.seed}: {judged.report.verdict} {failed} {judged.report.log[-300:]}")
             total += seeds
             rejected += int(bad)
-            print(f"{name:12} {label:28} {seeds:4} seeds, {int(bad)} rejected, margin at most {largest:.2g}", flush=True)
-    print(f"flakes: {rejected} of {total} judgings of right solutions were rejected")
+            say(f"{name:12} {label:28} {seeds:4} seeds, {int(bad)} rejected, margin at most {largest:.2g}")
+    say(f"flakes: {rejected} of {total} judgings of right solutions were rejected")
     return rejected
 
 
 if __name__ == "__main__":
     scale = int(sys.argv[2]) if len(sys.argv) > 2 else _REFERENCE_SEEDS  # noqa: PLR2004
     root = Path(__file__).parent.parent / "tests" / "solutions"
-    sys.exit(flakes(root, scale, max(1, scale * _SOLUTION_SEEDS // _REFERENCE_SEEDS)) != 0)
+    say = functools.partial(print, flush=True)
+    sys.exit(flakes(root, scale, max(1, scale * _SOLUTION_SEEDS // _REFERENCE_SEEDS), say) != 0)

@@ -198,7 +198,10 @@ def _child(exercise: Exercise, suite: str, engine: str, job: int, report: int) -
         try:
             from grader import suite as suites  # noqa: PLC0415 - NumPy and pytest load while the sandbox starts
 
-            done = suites.run(exercise, suite, engine, process, lambda: _receive(job), lambda text: _send(report, Phase(text)))
+            def tell(text: str) -> None:
+                _send(report, Phase(text))
+
+            done = suites.run(exercise, suite, engine, process, lambda: _receive(job), tell)
         except BaseException:  # noqa: BLE001 - whatever it is, it is ours, and must be reported
             process.kill()
             log = traceback.format_exc()
@@ -215,7 +218,7 @@ def _keep_only(*descriptors: int) -> None:
     for descriptor in sorted(descriptors):
         os.closerange(last + 1, descriptor)
         last = descriptor
-    os.closerange(last + 1, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 1 << 16 else 1 << 16)
+    os.closerange(last + 1, min(os.sysconf("SC_OPEN_MAX"), 1 << 16))
 
 
 def _receive(job: int) -> Job:

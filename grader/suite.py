@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,16 @@ from grader.source import read_source
 from grader.verdict import Rejected, Verdict, worst
 
 _MAX_PLAIN_MESSAGE = 300
-_SEED = pytest.StashKey[str]()
+_UNUSED = [
+    "cacheprovider",
+    "terminal",
+    "faulthandler",
+    "junitxml",
+    "pastebin",
+    "doctest",
+    "stepwise",
+    "unraisableexception",
+]
 
 
 @dataclass
@@ -167,7 +176,16 @@ class Plugin:
         path = self.exercise.tests(self.suite)
         arguments = [str(path), "-c", os.devnull, "--rootdir", str(path.parent), "--noconftest", "--assert=plain"]
         arguments += ["--import-mode=importlib", "--strict-markers", "-W", "ignore"]
-        for unused in ("cacheprovider", "terminal", "faulthandler", "junitxml", "pastebin", "doctest", "stepwise", "unraisableexception"):
+        for unused in (
+            "cacheprovider",
+            "terminal",
+            "faulthandler",
+            "junitxml",
+            "pastebin",
+            "doctest",
+            "stepwise",
+            "unraisableexception",
+        ):
             arguments += ["-p", f"no:{unused}"]
         pytest.main(arguments, plugins=[self])
 
@@ -213,20 +231,20 @@ class Plugin:
 
     @pytest.fixture
     def submission(self) -> Submission:
-        """The student's file, called in the sandbox."""
+        """Give the student's file, called in the sandbox."""
         self.session.begin()
         return Submission(self.session)
 
     @pytest.fixture
     def reference(self, request: pytest.FixtureRequest) -> Oracle:
-        """The right answers."""
+        """Give the right answers."""
         if self._reference is None:
             self._reference = load_module(self.exercise.reference, f"_reference_{self.exercise.module}")
         return Oracle(self.exercise, self._reference, generator(self.job, self.exercise, f"{request.node.name}\0near"))
 
     @pytest.fixture
     def rng(self, request: pytest.FixtureRequest) -> np.random.Generator:
-        """Random numbers of this judging, this test and this case."""
+        """Give random numbers of this judging, this test and this case."""
         return generator(self.job, self.exercise, request.node.name)
 
     # --- hooks
@@ -236,11 +254,11 @@ class Plugin:
         config.addinivalue_line("markers", "points(n): what passing every case of the test is worth")
 
     def pytest_internalerror(self, excrepr: object) -> None:
-        """A failure of pytest or of this plugin is our fault."""
+        """Log a failure of pytest or of this plugin: it is our fault."""
         self.log += f"{excrepr}\n"
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Tests that cannot be collected are our fault."""
+        """Log tests that cannot be collected: they are our fault."""
         if report.failed:
             self.log += f"{report.longrepr}\n"
 
@@ -263,7 +281,7 @@ class Plugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Iterator[None] | Any:
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Judge what a test's setup, body and end did."""
         result = yield
         outcome = self._outcome(item)

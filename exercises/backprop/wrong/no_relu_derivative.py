@@ -30,5 +30,5 @@ def loss_and_gradients(x, y, weights, biases):
         grad_weights[k] = activations[k].T @ delta
         grad_biases[k] = delta.sum(axis=0)
         if k > 0:
-            delta = (delta @ weights[k].T)
+            delta = delta @ weights[k].T
     return loss, grad_weights, grad_biases
