@@ -7,6 +7,7 @@ import torch
 
 from grader.checkers import assert_close
 
+NAMES = ("The gradient of query", "The gradient of key", "The gradient of value")
 VALUE = [[4, 0, 8], [0, 4, 8]]
 
 
@@ -49,4 +50,4 @@ def test_gradients_with_a_row_without_keys(submission):
     assert_close(call.output, doubles([[3], [0]]))
     gradients = call.backward(torch.ones(2, 1, dtype=torch.float64))
     wanted = (doubles([[-1], [0]]), doubles([[0], [0]]), doubles([[0.5], [0.5]]))
-    assert_close(gradients, wanted, names=("The gradient of query", "of key", "of value"))
+    assert_close(gradients, wanted, names=NAMES)

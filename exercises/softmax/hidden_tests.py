@@ -64,7 +64,7 @@ def test_shift_of_each_slice(submission, reference, rng, dtype):
 
 @pytest.mark.points(1)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("value", [0.0, 100.0, -1e4, 1e30, -1e30])
+@pytest.mark.parametrize("value", [0.0, 1e30, -1e30, -1e4, 100.0])
 def test_equal_scores(submission, reference, rng, value, dtype):
     """Equal scores get equal probabilities that sum to one, however large the scores are."""
     shape = (3, rng.integers(2, 100))
@@ -128,14 +128,10 @@ def test_backward_matches_the_gradient(submission, reference, rng, shape, dtype)
     x = rng.normal(size=shape).astype(dtype)
     g = rng.normal(size=shape).astype(dtype)
     y = reference.softmax(x)
-    assert_gradients(
-        submission.softmax_backward(g, y),
-        reference.softmax_backward(g, y),
-        forward=reference.exact.softmax,
-        at=(x,),
-        cotangent=g,
-        rng=rng,
-    )
+    got, want = submission.softmax_backward(g, y), reference.softmax_backward(g, y)
+    assert_close(got, want)
+    if dtype is np.float64:  # a float32 output is rounded, so it is no longer exactly that of x
+        assert_gradients(got, want, forward=reference.exact.softmax, at=(x,), cotangent=g, rng=rng)
 
 
 @pytest.mark.points(2)

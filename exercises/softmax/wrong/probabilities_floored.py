@@ -8,7 +8,7 @@ import numpy as np
 
 def softmax(x, axis=-1):
     weights = np.exp(x - x.max(axis=axis, keepdims=True))
-    return np.maximum(weights / weights.sum(axis=axis, keepdims=True), 1e-5).astype(x.dtype)
+    return np.maximum(weights / weights.sum(axis=axis, keepdims=True), 1e-7).astype(x.dtype)
 
 
 def softmax_backward(grad_output, output, axis=-1):

@@ -1,0 +1,275 @@
+"""Small exercises in a folder of the test's own, and real judgings that must leave nothing behind."""
+
+import ctypes
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from grader import exercise as exercises
+from grader import judge
+from grader.exercise import Exercise
+from grader.report import Report
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+_LIMITS = """
+[limits]
+import_seconds = 1.0
+call_seconds = 0.5
+judging_seconds = 4.0
+memory_mib = {memory}
+answer_mib = 4
+printed_mib = 2
+"""
+_HEAD = """title = "Twice {what}"
+track = "Tests"
+difficulty = 1
+kind = "{kind}"
+"""
+_VERSIONS = """
+[versions]
+1 = "First version."
+"""
+_WRONG = '''"""Three is one too many.
+
+Caught by test_doubles.
+"""
+{rest}'''
+
+FUNCTION = {
+    "exercise.toml": _HEAD.format(what="an array", kind="numpy")
+    + _LIMITS.format(memory=96)
+    + '\n[[functions]]\nname = "double"\nsignature = "(x, factor=2.0)"\nreturns = "array"\n'
+    + _VERSIONS,
+    "statement.md": "# Double\n\nReturn `factor * x`.\n",
+    "starter.py": 'def double(x, factor=2.0):\n    """Return factor * x."""\n    raise NotImplementedError\n',
+    "public_tests.py": '''"""Examples."""
+import numpy as np
+from grader.checkers import assert_close
+
+
+def test_example(submission):
+    """Doubles 1 and 2."""
+    assert_close(submission.double(np.array([1.0, 2.0])), np.array([2.0, 4.0]))
+''',
+    "hidden_tests.py": '''"""Hidden tests."""
+import numpy as np
+import pytest
+from grader.checkers import assert_close
+
+
+@pytest.mark.points(2)
+@pytest.mark.parametrize("size", [1, 3])
+def test_doubles(submission, reference, rng, size):
+    """Doubles every element."""
+    x = 918273.0 + rng.normal(size=size)
+    assert_close(submission.double(x), reference.double(x))
+
+
+@pytest.mark.points(1)
+def test_factor(submission, reference, rng):
+    """Uses the factor."""
+    x = rng.normal(size=4)
+    assert_close(submission.double(x, factor=3.0), reference.double(x, factor=3.0))
+''',
+    "wrong/three.py": _WRONG.format(rest="\n\ndef double(x, factor=2.0):\n    return 3.0 * x\n"),
+    "wrong/no_factor.py": '"""The factor is left out.\n\nCaught by test_factor.\n"""\n\n\n'
+    "def double(x, factor=2.0):\n    return 2.0 * x\n",
+    "wrong/negative.py": _WRONG.format(rest="\n\ndef double(x, factor=2.0):\n    return -factor * x\n"),
+    "reference": '"""f x."""\n\n\ndef double(x, factor=2.0):\n    """Return factor * x."""\n    return factor * x\n',
+}
+
+CLASS = {
+    **FUNCTION,
+    "exercise.toml": _HEAD.format(what="a total", kind="numpy")
+    + _LIMITS.format(memory=96)
+    + '\n[[classes]]\nname = "Total"\nsignature = "(start)"\nattributes = { total = "array" }\n'
+    + '[[classes.methods]]\nname = "add"\nsignature = "(x)"\nreturns = "none"\n'
+    + _VERSIONS,
+    "starter.py": '''class Total:
+    """A running total."""
+
+    def __init__(self, start):
+        self.total = start
+
+    def add(self, x):
+        """Add x."""
+        raise NotImplementedError
+''',
+    "public_tests.py": '''"""Examples."""
+import numpy as np
+from grader.checkers import assert_close
+
+
+def test_example(submission):
+    """Adds 2 to 1."""
+    total = submission.Total(np.array([1.0]))
+    total.add(np.array([2.0]))
+    assert_close(total.total, np.array([3.0]))
+''',
+    "hidden_tests.py": '''"""Hidden tests."""
+import numpy as np
+import pytest
+from grader.checkers import assert_close
+
+
+@pytest.mark.points(2)
+def test_doubles(submission, reference, rng):
+    """Adds an array twice."""
+    start, x = rng.normal(size=3), 918273.0 + rng.normal(size=3)
+    got, want = submission.Total(start), reference.Total(start)
+    for _ in range(2):
+        got.add(x)
+        want.add(x)
+        assert_close(got.total, want.total)
+''',
+    "wrong/three.py": _WRONG.format(
+        rest="\n\nclass Total:\n    def __init__(self, start):\n        self.total = start\n\n"
+        "    def add(self, x):\n        self.total = self.total + 3 * x\n"
+    ),
+    "wrong/no_factor.py": _WRONG.format(
+        rest="\n\nclass Total:\n    def __init__(self, start):\n        self.total = start\n\n"
+        "    def add(self, x):\n        self.total = x\n"
+    ),
+    "wrong/negative.py": _WRONG.format(
+        rest="\n\nclass Total:\n    def __init__(self, start):\n        self.total = start\n\n"
+        "    def add(self, x):\n        self.total = self.total - x\n"
+    ),
+    "reference": '''"""s + x."""
+
+
+class Total:
+    """A running total."""
+
+    def __init__(self, start):
+        self.total = start
+
+    def add(self, x):
+        """Add x."""
+        self.total = self.total + x
+''',
+}
+
+TORCH = {
+    **FUNCTION,
+    "exercise.toml": FUNCTION["exercise.toml"]
+    .replace('"numpy"', '"torch"')
+    .replace('"array"', '"tensor"')
+    .replace("memory_mib = 96", "memory_mib = 256"),
+    "public_tests.py": '''"""Examples."""
+import torch
+from grader.checkers import assert_close
+
+
+def test_example(submission):
+    """Doubles 1 and 2."""
+    assert_close(submission.double(torch.tensor([1.0, 2.0])), torch.tensor([2.0, 4.0]))
+''',
+    "hidden_tests.py": '''"""Hidden tests."""
+import pytest
+import torch
+from grader.checkers import assert_autograd, assert_close
+
+
+@pytest.mark.points(2)
+def test_doubles(submission, reference, rng):
+    """Doubles every element, and its gradient too."""
+    x = torch.from_numpy(918273.0 + rng.normal(size=3))
+    assert_autograd(submission.double, reference.double, x, rng=rng)
+
+
+@pytest.mark.points(1)
+def test_factor(submission, reference, rng):
+    """Uses the factor."""
+    x = torch.from_numpy(rng.normal(size=4))
+    assert_close(submission.double(x, factor=3.0), reference.double(x, factor=3.0))
+''',
+}
+
+KINDS = {"function": FUNCTION, "class": CLASS, "torch": TORCH}
+RIGHT = {name: files["reference"].encode() for name, files in KINDS.items()}
+
+MakeExercise = Callable[..., Exercise]
+Judged = Callable[..., Report]
+
+
+def write(root: Path, files: dict[str, str], name: str = "double") -> Path:
+    """Write an exercise's files below `root`, with its reference beside it, and return its folder."""
+    folder = root / "exercises" / name
+    for file, text in files.items():
+        path = folder / file if file != "reference" else root / "reference" / f"{name.replace('-', '_')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def make_exercise(tmp_path: Path) -> MakeExercise:
+    """Write and load a small exercise: `make_exercise("function" | "class" | "torch", {file: text})`."""
+
+    def make(kind: str = "function", changes: dict[str, str] | None = None, name: str = "double") -> Exercise:
+        return exercises.load_folder(write(tmp_path, KINDS[kind] | (changes or {}), name))
+
+    return make
+
+
+@pytest.fixture
+def write_exercise(tmp_path: Path) -> Callable[..., Path]:
+    """Write a small exercise without loading it and return its folder; a file whose text is None is left out."""
+
+    def make(kind: str = "function", changes: dict[str, str | None] | None = None, name: str = "double") -> Path:
+        files = KINDS[kind] | (changes or {})
+        return write(tmp_path, {file: text for file, text in files.items() if text is not None}, name)
+
+    return make
+
+
+@pytest.fixture
+def right() -> dict[str, bytes]:
+    """Give a right submission for each kind of small exercise."""
+    return RIGHT
+
+
+@pytest.fixture
+def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
+    """Judge for real; whatever the submission did, no process and no folder may be left."""
+    folders = tmp_path / "sandboxes"
+    folders.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folders))
+    # Every process that outlives the judge becomes a child of this one, and so cannot hide.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    before = set(living_children())
+
+    def run(exercise: Exercise, source: bytes | str, **options: str) -> Report:
+        content = source.encode() if isinstance(source, str) else source
+        started = time.monotonic()
+        report = judge.judge(exercise, content, **options)
+        seconds = time.monotonic() - started
+        left = set(living_children()) - before
+        assert not left, f"left running: {[Path(f'/proc/{pid}/cmdline').read_text() for pid in left]}"
+        assert list(folders.iterdir()) == []
+        limits = exercise.limits
+        assert seconds < 15.0 + limits.import_seconds + limits.judging_seconds, "the judge hung"
+        return report
+
+    return run
+
+
+def living_children() -> list[int]:
+    """List this process's children that have not ended, and reap those that were adopted and have."""
+    found = []
+    for entry in Path(f"/proc/{os.getpid()}/task").iterdir():
+        found += [int(pid) for pid in (entry / "children").read_text().split()]
+    living = []
+    for pid in found:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z":
+            living.append(pid)
+    return living
