@@ -10,6 +10,7 @@ The folder's file is `.grader.toml` in the current folder or the nearest one abo
 
 import getpass
 import os
+import secrets
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from pathlib import Path
 
 import platformdirs
 
-from grader.errors import UsageError
+from grader.errors import OurFault, UsageError
 
 SETTINGS = {"home": "GRADER_HOME", "learner": "GRADER_LEARNER"}
 MAX_LEARNER = 100
+_SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,30 @@ class Config:
     def database(self) -> Path:
         """The SQLite file that holds submissions, judgings and reports."""
         return self.home / "grader.sqlite3"
+
+    def secret(self) -> bytes:
+        """Return the key of all random inputs judged here, made at first use; without it a seed tells nothing."""
+        path = self.home / "secret"
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            made = self.home / f"secret.{os.getpid()}"
+            if not path.exists():
+                descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(secrets.token_bytes(_SECRET_BYTES))
+                try:
+                    os.link(made, path)  # whole or not at all, and only one of two processes
+                except FileExistsError:
+                    pass
+                made.unlink()
+            return path.read_bytes()
+        except OSError as error:
+            raise OurFault(
+                "E3101",
+                "the key of the random inputs cannot be kept",
+                cause=f"{path}: {error.strerror}",
+                hint="make the folder writable, or set GRADER_HOME to one that is",
+            ) from error
 
 
 def read() -> Config:

@@ -52,7 +52,7 @@ def submit(exercise: Exercise, sent: Sent, config: Config, *, say: Tell, on_phas
     process = judge.start(exercise)
     try:
         store = _open(config)
-        recover(store, say)
+        recover(store, config, say)
         queued = store.add_submission(
             learner=config.learner,
             exercise=exercise.name,
@@ -63,7 +63,7 @@ def submit(exercise: Exercise, sent: Sent, config: Config, *, say: Tell, on_phas
             seed=judge.new_seed(),
         )
         on_phase(f"submission {queued.submission} stored, attempt {queued.attempt}")
-        _judge(store, queued, exercise, process, on_phase)
+        _judge(store, queued, exercise, process, config, on_phase)
         return store.report(queued.judging, config.learner)
     finally:
         process.close()
@@ -72,20 +72,20 @@ def submit(exercise: Exercise, sent: Sent, config: Config, *, say: Tell, on_phas
 def rejudge(which: str, config: Config, *, say: Tell, on_phase: Tell) -> Report:
     """Judge a stored submission again with its seed, as one more judging; raises Interrupted."""
     store = _open(config)
-    recover(store, say)
+    recover(store, config, say)
     last = store.report(which, config.learner)
     exercise = exercises.load(last.exercise)
     process = judge.start(exercise)
     try:
         queued = store.rejudge(last.submission, seed=last.seed)
         on_phase(f"submission {queued.submission} judged again as {queued.judging}")
-        _judge(store, queued, exercise, process, on_phase)
+        _judge(store, queued, exercise, process, config, on_phase)
         return store.report(queued.judging, config.learner)
     finally:
         process.close()
 
 
-def recover(store: "Store", say: Tell) -> None:
+def recover(store: "Store", config: Config, say: Tell) -> None:
     """Finish what earlier processes left unfinished; after three lost tries the fault is ours.
 
     A judging whose exercise is not here any more, or is malformed, waits until it is.
@@ -110,7 +110,7 @@ def recover(store: "Store", say: Tell) -> None:
         say(f"{name} was interrupted: judging it now")
         process = judge.start(exercise)
         try:
-            _finish(store, claim, process, None)
+            _finish(store, claim, process, config, None)
         finally:
             process.close()
 
@@ -120,6 +120,7 @@ def _judge(
     queued: "Queued",
     exercise: Exercise,
     process: judge.JudgeProcess,
+    config: Config,
     on_phase: Tell,
 ) -> None:
     """Claim and finish one judging, unless another process has done so already."""
@@ -127,18 +128,20 @@ def _judge(
         lease = _LEASE_MARGIN_SECONDS + 3 * exercise.limits.judging_seconds
         claim = _claim(store, queued.judging, lease)
         if claim is not None:
-            _finish(store, claim, process, on_phase)
+            _finish(store, claim, process, config, on_phase)
     except KeyboardInterrupt:
         raise Interrupted(queued.submission) from None
 
 
-def _finish(store: "Store", claim: "Claim", process: judge.JudgeProcess, on_phase: Tell | None) -> None:
+def _finish(
+    store: "Store", claim: "Claim", process: judge.JudgeProcess, config: Config, on_phase: Tell | None
+) -> None:
     """Judge what was claimed and store the report; on Ctrl-C put the judging back into the queue."""
     try:
         report = process.run(
             claim.source,
             seed=claim.seed,
-            filename=claim.filename,
+            secret=config.secret(),
             places=notebook.places(claim.filename, claim.source),
             on_phase=on_phase,
         )

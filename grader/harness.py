@@ -16,6 +16,8 @@ import struct
 import sys
 import threading
 import types
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
@@ -25,7 +27,14 @@ import numpy as np  # noqa: E402 - the number of threads is read at import
 FILENAME = "<submission>"
 MAX_DEPTH = 16
 MAX_NODES = 20_000
+MAX_RANK = 8
+MAX_INT_BITS = 63
+MAX_STR = 1 << 16
+MAX_KEY = 200
+MAX_HEADER_BYTES = 1 << 20
 MAX_RETAINED_BYTES = 256 << 20
+Node = dict[str, Any]
+PLAIN = {"none": type(None), "bool": bool, "int": int, "float": float, "complex": complex, "str": str}
 LENGTH = struct.Struct("<I")
 DTYPES = frozenset(
     "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
@@ -38,7 +47,8 @@ TORCH_DTYPES = frozenset(
 class Refusal(Exception):  # noqa: N818 - it is an answer
     """A request that cannot be answered with a value; carried to the judge as an `error` reply."""
 
-    def __init__(self, kind, **fields):
+    def __init__(self, kind: str, **fields: Any) -> None:
+        """Say why, in the words of the protocol."""
         super().__init__(kind)
         self.fields = {"kind": kind, **fields}
 
@@ -46,10 +56,11 @@ class Refusal(Exception):  # noqa: N818 - it is an answer
 class Importer:
     """A finder that refuses what the exercise does not offer, with the words Python itself would use."""
 
-    def __init__(self, allowed):
+    def __init__(self, allowed: Iterable[str]) -> None:
+        """Let through the named libraries and the standard one."""
         self.allowed = frozenset(allowed) | sys.stdlib_module_names
 
-    def find_spec(self, name, path=None, target=None):  # noqa: ARG002 - the finders' protocol
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002 - the finders' protocol
         """Answer None (ask the next finder) or refuse."""
         top = name.partition(".")[0]
         if top not in self.allowed and not top.startswith("_sysconfigdata"):
@@ -59,13 +70,15 @@ class Importer:
 class Encoder:
     """Turns a value into a node of the header and the bytes of its arrays; trusts no method of the value."""
 
-    def __init__(self, harness):
+    def __init__(self, harness: "Harness") -> None:
+        """Begin one reply."""
         self.harness = harness
-        self.payload = []
+        self.payload: list[memoryview] = []
         self.nodes = 0
         self.bytes = 0
 
-    def node(self, value, depth=0):
+    def node(self, value: Any, depth: int = 0) -> Node:  # noqa: C901, PLR0912 - one line a type
+        """Return the node of a value, and put the bytes of its arrays into `payload`."""
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise Refusal("oversize")
@@ -74,22 +87,23 @@ class Encoder:
             return {"t": "none"}
         if kind is bool:
             return {"t": "bool", "v": value}
-        if kind is int and value.bit_length() < 190:
+        if kind is int and value.bit_length() <= MAX_INT_BITS:
             return {"t": "int", "v": str(value)}
         if kind is float:
             return {"t": "float", "v": value.hex()}
         if kind is complex:
             return {"t": "complex", "re": value.real.hex(), "im": value.imag.hex()}
-        if kind is str and len(value) <= 65536:
+        if kind is str and len(value) <= MAX_STR:
             return {"t": "str", "v": value.encode("utf-8", "replace").decode()}
-        if kind is np.ndarray and value.dtype.name in DTYPES and value.ndim <= 8:
+        if kind is np.ndarray and value.dtype.name in DTYPES and value.ndim <= MAX_RANK:
             return self.array(value, "ndarray")
         if kind.__module__ == "numpy" and isinstance(value, np.generic) and value.dtype.name in DTYPES:
             return self.array(np.asarray(value), "scalar")
         if kind in (list, tuple) and depth < MAX_DEPTH:
             return {"t": kind.__name__, "v": [self.node(part, depth + 1) for part in value]}
-        if kind is dict and depth < MAX_DEPTH and all(type(key) is str and len(key) <= 200 for key in value):
-            return {"t": "dict", "k": list(value), "v": [self.node(part, depth + 1) for part in value.values()]}
+        if kind is dict and depth < MAX_DEPTH and all(type(key) is str and len(key) <= MAX_KEY for key in value):
+            keys = [key.encode("utf-8", "replace").decode() for key in value]
+            return {"t": "dict", "k": keys, "v": [self.node(part, depth + 1) for part in value.values()]}
         torch = sys.modules.get("torch")
         if torch is not None and kind in (torch.Tensor, torch.nn.Parameter) and self.crosses(value):
             return self.tensor(value)
@@ -99,7 +113,8 @@ class Encoder:
             return {"t": "handle", "id": self.harness.keep(value), "type": describe(value)}
         return {"t": "unsupported", "type": describe(value)}
 
-    def array(self, array, kind):
+    def array(self, array: np.ndarray, kind: str) -> Node:
+        """Return an array's node; its bytes go out in C order, little-endian."""
         self.take(array.nbytes)
         flat = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(-1)
         if flat.size:
@@ -107,12 +122,14 @@ class Encoder:
         return {"t": "array", "k": kind, "dtype": array.dtype.name, "shape": list(array.shape)}
 
     @staticmethod
-    def crosses(tensor):
+    def crosses(tensor: Any) -> bool:
+        """Tell whether a tensor is a plain, dense one of a dtype of the protocol."""
         name = str(tensor.dtype).removeprefix("torch.")
         dense = str(tensor.layout) == "torch.strided" and not tensor.is_meta and not tensor.is_nested
-        return name in TORCH_DTYPES and dense and tensor.dim() <= 8
+        return name in TORCH_DTYPES and dense and tensor.dim() <= MAX_RANK
 
-    def tensor(self, tensor):
+    def tensor(self, tensor: Any) -> Node:
+        """Return a tensor's node, like an array's."""
         torch = sys.modules["torch"]
         self.take(tensor.numel() * tensor.element_size())
         plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
@@ -121,14 +138,14 @@ class Encoder:
         name = str(tensor.dtype).removeprefix("torch.")
         return {"t": "array", "k": "tensor", "dtype": name, "shape": list(tensor.shape)}
 
-    def take(self, size):
+    def take(self, size: int) -> None:
         """Count bytes before any are copied: `np.broadcast_to(0, 10**10)` is small until then."""
         self.bytes += size
         if self.bytes > self.harness.max_answer_bytes:
             raise Refusal("oversize")
 
 
-def describe(value):
+def describe(value: object) -> str:
     """Name a value's type without asking the value."""
     kind = type(value)
     if kind is np.ndarray:
@@ -141,23 +158,17 @@ def describe(value):
 class Decoder:
     """Builds a request's values; arrays get memory of their own, laid out as the judge says."""
 
-    def __init__(self, harness, payload):
+    def __init__(self, harness: "Harness", payload: bytes) -> None:
+        """Begin one request."""
         self.harness = harness
         self.payload = memoryview(payload)
         self.offset = 0
 
-    def value(self, node):
+    def value(self, node: Node) -> Any:  # noqa: C901, PLR0912 - one line a type
+        """Return the value of a node."""
         kind = node["t"]
-        if kind == "none":
-            return None
-        if kind in ("bool", "str"):
-            return node["v"]
-        if kind == "int":
-            return int(node["v"])
-        if kind == "float":
-            return float.fromhex(node["v"])
-        if kind == "complex":
-            return complex(float.fromhex(node["re"]), float.fromhex(node["im"]))
+        if kind in PLAIN:
+            return self.plain(node)
         if kind == "list":
             return [self.value(part) for part in node["v"]]
         if kind == "tuple":
@@ -173,45 +184,65 @@ class Decoder:
         node["at"] = self.offset  # kept, so that `changed` can compare later
         return self.tensor(node) if node["k"] == "tensor" else self.array(node)
 
-    def raw(self, node, itemsize):
+    @staticmethod
+    def plain(node: Node) -> Any:
+        """Return what a node without parts stands for."""
+        match node["t"]:
+            case "int":
+                return int(node["v"])
+            case "float":
+                return float.fromhex(node["v"])
+            case "complex":
+                return complex(float.fromhex(node["re"]), float.fromhex(node["im"]))
+            case "none":
+                return None
+        return node["v"]
+
+    def raw(self, node: Node, itemsize: int) -> memoryview:
+        """Take the bytes of an array."""
         size = math.prod(node["shape"]) * itemsize
         self.offset += size
         return self.payload[self.offset - size : self.offset]
 
-    def array(self, node):
+    def array(self, node: Node) -> Any:
+        """Return a new array (or NumPy scalar) whose elements lie at the strides the judge names."""
         dtype = np.dtype(node["dtype"])
-        flat = np.frombuffer(self.raw(node, dtype.itemsize), dtype.newbyteorder("<"))
-        plain = flat.reshape(node["shape"]).astype(dtype)
+        shape, strides = node["shape"], node.get("strides")
+        plain = np.frombuffer(self.raw(node, dtype.itemsize), dtype.newbyteorder("<")).reshape(shape).astype(dtype)
         if node["k"] == "scalar":
             return plain[()]
-        if "axes" not in node:
+        if strides is None:
             return plain
-        axes, step = node["axes"], node["step"]
-        memory = [plain.shape[axis] for axis in axes]
-        memory[-1] *= step
-        slices = [slice(None, None, -1) if axis in node["flip"] else slice(None) for axis in axes]
-        base = np.zeros(memory, dtype)[..., ::step][tuple(slices)]
-        array = base.transpose(np.argsort(axes))
+        first, size = extent(shape, strides)
+        bytewise = [stride * dtype.itemsize for stride in strides]
+        array: np.ndarray = np.ndarray(shape, dtype, np.zeros(size, dtype), first * dtype.itemsize, bytewise)
         array[...] = plain
         return array
 
-    def tensor(self, node):
+    def tensor(self, node: Node) -> Any:
+        """Return a new tensor, likewise."""
         torch = sys.modules["torch"]
         dtype = getattr(torch, node["dtype"])
         itemsize = torch.empty(0, dtype=dtype).element_size()
-        flat = torch.from_numpy(np.frombuffer(self.raw(node, itemsize), np.uint8).copy())
-        plain = flat.view(dtype).reshape(node["shape"])
-        if "axes" not in node:
+        shape, strides = node["shape"], node.get("strides")
+        plain = torch.from_numpy(np.frombuffer(self.raw(node, itemsize), np.uint8).copy()).view(dtype).reshape(shape)
+        if strides is None:
             return plain
-        axes, step = node["axes"], node["step"]
-        memory = [plain.shape[axis] for axis in axes]
-        memory[-1] *= step
-        tensor = torch.zeros(memory, dtype=dtype)[..., ::step].permute(np.argsort(axes).tolist())
-        return tensor.copy_(plain)
+        _, size = extent(shape, strides)
+        return torch.zeros(size, dtype=dtype).as_strided(shape, strides).copy_(plain)
 
 
-def rebuild_generator(node):
-    def thaw(value):
+def extent(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, int]:
+    """Return where in memory the first element lies, and how many elements the whole takes."""
+    reach = [(size - 1) * stride for size, stride in zip(shape, strides, strict=True)]
+    first = -sum(part for part in reach if part < 0)
+    return first, first + sum(part for part in reach if part > 0) + 1
+
+
+def rebuild_generator(node: Node) -> np.random.Generator:
+    """Return a generator that draws what the judge's would draw next."""
+
+    def thaw(value: Any) -> Any:
         if isinstance(value, dict) and set(value) == {"array", "dtype"}:
             return np.array([int(part) for part in value["array"]], dtype=value["dtype"])
         if isinstance(value, dict):
@@ -226,20 +257,23 @@ def rebuild_generator(node):
 class Harness:
     """The state of one sandbox: the student's module, the objects that stay here, what was passed so far."""
 
-    def __init__(self, send, receive):
+    def __init__(
+        self, send: Callable[[Node, list[memoryview]], None], receive: Callable[[], tuple[Node | None, bytes]]
+    ) -> None:
+        """Answer with `send` to what `receive` gives; it gives None when the judge hangs up."""
         self.send = send
         self.receive = receive
         self.max_answer_bytes = 64 << 20
-        self.module = None
-        self.objects = {}
-        self.retained = []
+        self.module: types.ModuleType | None = None
+        self.objects: dict[int, Any] = {}
+        self.retained: list[tuple[str, dict[int | str, Node], dict[int | str, Any], memoryview]] = []
         self.retained_bytes = 0
         self.nonce = ""
         self.lock = threading.RLock()
 
     # --- requests, one method each
 
-    def op_hello(self, request, decoder):
+    def op_hello(self, request: Node, decoder: Decoder) -> dict[str, str]:  # noqa: ARG002 - as every request
         """Import what the exercise offers, then set the limits that hold from here on."""
         self.max_answer_bytes = request["max_answer_bytes"]
         versions = {"python": sys.version.split()[0], "numpy": np.__version__}
@@ -257,7 +291,7 @@ class Harness:
             limit_memory(request["memory_bytes"])
         return versions
 
-    def op_load(self, request, decoder):
+    def op_load(self, request: Node, decoder: Decoder) -> None:
         """Run the student's file as a module called `submission` and look whether it defines what it must."""
         source = decoder.value(request["source"])
         module = types.ModuleType("submission")
@@ -272,8 +306,9 @@ class Harness:
         for wanted in request["interface"]:
             self.check_callable(wanted)
 
-    def check_callable(self, wanted):
-        owner = self.module
+    def check_callable(self, wanted: Node) -> None:
+        """Refuse a module that lacks a function or class, or cannot be called as the judge will call it."""
+        owner: Any = self.module
         *path, name = wanted["name"].split(".")
         for part in path:
             owner = getattr(owner, part)
@@ -291,13 +326,13 @@ class Harness:
         except TypeError:
             raise Refusal("signature", name=wanted["name"], text=str(signature)[:200]) from None
 
-    def op_begin(self, request, decoder):
+    def op_begin(self, request: Node, decoder: Decoder) -> None:  # noqa: ARG002 - as every request
         """Forget the objects and arguments of the test before."""
         self.objects.clear()
         self.retained.clear()
         self.retained_bytes = 0
 
-    def op_call(self, request, decoder):
+    def op_call(self, request: Node, decoder: Decoder) -> Any:
         """Call a function of the module, or a method of an object that stays here."""
         function = self.target(request["target"])
         args = decoder.value(request["args"])
@@ -307,17 +342,18 @@ class Harness:
             return self.record(function, args, kwargs)
         return function(*args, **kwargs)
 
-    def target(self, target):
-        owner = self.objects[target["handle"]] if "handle" in target else self.module
+    def target(self, target: Node) -> Any:
+        """Return the function of the module, or the method of an object, that is to be called."""
+        owner: Any = self.objects[target["handle"]] if "handle" in target else self.module
         return getattr(owner, target["name"])
 
-    def record(self, function, args, kwargs):
+    def record(self, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Call with every floating tensor as a leaf that requires grad, and keep the graph."""
         leaves = [tensor.requires_grad_() for tensor in floating_tensors([args, kwargs])]
         output = function(*args, **kwargs)
         return [output, Kept(self.keep(Recording(output, leaves)))]
 
-    def op_backward(self, request, decoder):
+    def op_backward(self, request: Node, decoder: Decoder) -> list[Any]:
         """Return the gradients of a recording's leaves for the judge's cotangent."""
         import torch
 
@@ -327,15 +363,19 @@ class Harness:
             raise Refusal("no_gradient")
         cotangents = decoder.value(request["cotangents"])
         parameters = recording.leaves
-        if request.get("module") is not None:
-            parameters = list(self.objects[request["module"]].parameters())
+        if "module" in request:
+            named = dict(self.objects[request["module"]].named_parameters())
+            for name in request["parameters"]:
+                if name not in named:
+                    raise Refusal("attribute", name=name)
+            parameters = [named[name] for name in request["parameters"]]
         pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o.requires_grad]
         gradients = torch.autograd.grad(
             [o for o, _ in pairs], parameters, [c for _, c in pairs], allow_unused=True, retain_graph=True
         )
         return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True)]
 
-    def op_get(self, request, decoder):
+    def op_get(self, request: Node, decoder: Decoder) -> Any:  # noqa: ARG002 - as every request
         """Read an attribute of an object that stays here."""
         missing = object()
         value = getattr(self.objects[request["handle"]], request["name"], missing)
@@ -343,30 +383,39 @@ class Harness:
             raise Refusal("attribute", name=request["name"])
         return value
 
-    def op_hold(self, request, decoder):
+    def op_hold(self, request: Node, decoder: Decoder) -> "Kept":
         """Keep a value here and answer with its handle."""
         return Kept(self.keep(decoder.value(request["value"])))
 
-    def op_fetch(self, request, decoder):
+    def op_fetch(self, request: Node, decoder: Decoder) -> Any:  # noqa: ARG002 - as every request
         """Return the present content of what is held."""
         return self.objects[request["handle"]]
 
-    def op_changed(self, request, decoder):
+    def op_load_state(self, request: Node, decoder: Decoder) -> None:
+        """Give a torch module new parameters and buffers, in their dtype."""
+        module, state = self.objects[request["handle"]], decoder.value(request["state"])
+        for tensor in floating_tensors(state)[:1]:
+            module.to(tensor.dtype)
+        module.load_state_dict(state)
+
+    def op_state(self, request: Node, decoder: Decoder) -> dict[str, Any]:  # noqa: ARG002 - as every request
+        """Return a torch module's parameters and buffers by name."""
+        return dict(self.objects[request["handle"]].state_dict())
+
+    def op_changed(self, request: Node, decoder: Decoder) -> list[list[Any]]:  # noqa: ARG002 - as every request
         """Name the arguments, of all calls since `begin`, that are not as they were sent."""
-        changed = []
+        changed: list[list[Any]] = []
         for call, (name, nodes, values, payload) in enumerate(self.retained):
-            for label, node in nodes.items():
-                if not same(node, values[label], payload):
-                    changed.append([call, name, label])
+            changed += [[call, name, label] for label, node in nodes.items() if not same(node, values[label], payload)]
         return changed
 
-    def op_echo(self, request, decoder):
+    def op_echo(self, request: Node, decoder: Decoder) -> Any:
         """Return a value as it came: what a call costs without a student's code."""
         return decoder.value(request["value"])
 
     # --- objects that stay, arguments that are watched
 
-    def keeps(self, value):
+    def keeps(self, value: object) -> bool:
         """Tell whether a value is one the judge may go on talking to: the student's own object or an iterator."""
         kind = type(value)
         torch = sys.modules.get("torch")
@@ -374,31 +423,32 @@ class Harness:
         is_array = isinstance(value, np.ndarray | np.generic) or (torch is not None and isinstance(value, torch.Tensor))
         return not is_array and (kind.__module__ == "submission" or kind is types.GeneratorType or is_module)
 
-    def keep(self, value):
+    def keep(self, value: object) -> int:
+        """Let a value stay here, and return its number."""
         number = len(self.objects)
         self.objects[number] = value
         return number
 
-    def retain(self, request, args, kwargs, payload):
+    def retain(self, request: Node, args: list[Any], kwargs: dict[str, Any], payload: memoryview) -> None:
         """Remember what was passed, so that `changed` can look at it again; the oldest goes first."""
-        nodes = dict(enumerate(request["args"]["v"])) | dict(
-            zip(request["kwargs"]["k"], request["kwargs"]["v"], strict=True)
-        )
-        values = dict(enumerate(args)) | kwargs
+        nodes: dict[int | str, Node] = {**dict(enumerate(request["args"]["v"]))}
+        nodes.update(zip(request["kwargs"]["k"], request["kwargs"]["v"], strict=True))
+        values: dict[int | str, Any] = {**dict(enumerate(args)), **kwargs}
         self.retained.append((request["target"]["name"], nodes, values, payload))
         self.retained_bytes += len(payload)
         while self.retained_bytes > MAX_RETAINED_BYTES and len(self.retained) > 1:
             self.retained_bytes -= len(self.retained.pop(0)[3])
 
-    def callback(self, number):
+    def callback(self, number: int) -> Callable[..., Any]:
         """Return a function that asks the judge; it may be called from any thread."""
 
-        def function(*args):
+        def function(*args: Any) -> Any:
             with self.lock:
                 self.reply({"status": "callback", "id": number}, list(args))
                 request, payload = self.receive()
-                self.nonce = request["nonce"]
-                if request["op"] != "answer":
+                if request is not None:
+                    self.nonce = request["nonce"]
+                if request is None or request["op"] != "answer":
                     raise ValueError("the function could not be evaluated at this argument")
                 return Decoder(self, payload).value(request["value"])
 
@@ -406,13 +456,15 @@ class Harness:
 
     # --- the loop
 
-    def reply(self, fields, value=None):
-        encoder = Encoder(self)
-        if fields["status"] != "error":
-            fields["value"] = encoder.node(value)
-        self.send({"nonce": self.nonce, **fields}, encoder.payload)
+    def reply(self, fields: Node, value: Any = None) -> None:
+        """Send one reply; not while another thread waits for the judge to answer its callback."""
+        with self.lock:
+            encoder = Encoder(self)
+            if fields["status"] != "error":
+                fields["value"] = encoder.node(value)
+            self.send({"nonce": self.nonce, **fields}, encoder.payload)
 
-    def serve(self):
+    def serve(self) -> None:
         """Answer requests until the judge hangs up."""
         while True:
             request, payload = self.receive()
@@ -420,7 +472,8 @@ class Harness:
                 return
             self.handle(request, payload)
 
-    def handle(self, request, payload):
+    def handle(self, request: Node, payload: bytes) -> None:
+        """Carry out one request and reply."""
         self.nonce = request["nonce"]
         operation = getattr(self, "op_" + request["op"])
         try:
@@ -435,19 +488,21 @@ class Harness:
 class Kept:
     """The number of an object that stays here; its reply is a handle."""
 
-    def __init__(self, number):
+    def __init__(self, number: int) -> None:
+        """Keep the number."""
         self.number = number
 
 
 class Recording:
     """The output of a recorded call and the leaves it was computed from."""
 
-    def __init__(self, output, leaves):
+    def __init__(self, output: Any, leaves: list[Any]) -> None:
+        """Keep both, and with them the graph."""
         self.output = output
         self.leaves = leaves
 
 
-def floating_tensors(value):
+def floating_tensors(value: Any) -> list[Any]:
     """List the floating tensors in nested lists, tuples and dicts, in order."""
     torch = sys.modules["torch"]
     if isinstance(value, torch.Tensor):
@@ -456,7 +511,7 @@ def floating_tensors(value):
     return [tensor for part in parts for tensor in floating_tensors(part)]
 
 
-def same(node, value, payload):
+def same(node: Node, value: Any, payload: memoryview) -> bool:
     """Tell whether `value` still is what `node` and `payload` said when it was sent."""
     kind = node["t"]
     if kind in ("list", "tuple"):
@@ -467,20 +522,22 @@ def same(node, value, payload):
         if type(value) is not dict or list(value) != node["k"]:
             return False
         return all(same(part, value[key], payload) for key, part in zip(node["k"], node["v"], strict=True))
-    if kind != "array" or node["k"] == "scalar":
-        return True
-    if node["k"] == "tensor":
-        torch = sys.modules["torch"]
-        if not isinstance(value, torch.Tensor) or list(value.shape) != node["shape"]:
-            return False
-        value = value.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
-        return value.tobytes() == payload[node["at"] : node["at"] + value.nbytes]
-    if type(value) is not np.ndarray or list(value.shape) != node["shape"] or value.dtype.name != node["dtype"]:
+    if kind in PLAIN:
+        return type(value) is PLAIN[kind] and repr(value) == repr(Decoder.plain(node))
+    if kind != "array":
+        return True  # an object, a function or a generator: these may change
+    torch = sys.modules.get("torch")
+    expected = {"scalar": np.generic, "ndarray": np.ndarray}.get(node["k"]) or getattr(torch, "Tensor", None)
+    if not isinstance(value, expected) or list(value.shape) != node["shape"]:
         return False
-    return value.tobytes() == payload[node["at"] : node["at"] + value.nbytes]
+    if str(value.dtype).removeprefix("torch.") != node["dtype"]:
+        return False
+    if node["k"] == "tensor":
+        value = value.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return bool(value.tobytes() == payload[node["at"] : node["at"] + value.nbytes])
 
 
-def explain(error):
+def explain(error: BaseException) -> Node:
     """Describe an exception: its type, the line of the student's file it came from, and its text."""
     line = 0
     traceback = error.__traceback__
@@ -500,7 +557,7 @@ def explain(error):
     return {**kinds, "type": kind.__name__[:80], "line": line, "text": text}
 
 
-def limit_memory(allowance):
+def limit_memory(allowance: int) -> None:
     """Allow so many bytes of private memory beyond what the libraries have taken, and no core files."""
     import resource
 
@@ -510,7 +567,7 @@ def limit_memory(allowance):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main():
+def main() -> None:
     """Move the protocol away from the standard descriptors, then serve."""
     requests = os.dup(0)
     answers = os.dup(1)
@@ -518,9 +575,12 @@ def main():
     os.dup2(null, 0)
     os.dup2(2, 1)
     os.close(null)
+    sys.stdout = os.fdopen(
+        1, "w", buffering=1, encoding="utf-8", errors="backslashreplace"
+    )  # a line at a time: the process is killed
     source = os.fdopen(requests, "rb", buffering=0)
 
-    def read(size):
+    def read(size: int) -> bytes | None:
         data = bytearray(size)
         view = memoryview(data)
         done = 0
@@ -531,7 +591,7 @@ def main():
             done += count
         return data
 
-    def receive():
+    def receive() -> tuple[Node | None, bytes]:
         length = read(LENGTH.size)
         if length is None:
             return None, b""
@@ -539,8 +599,10 @@ def main():
         payload = read(request["size"])
         return request, bytes(payload) if payload else b""
 
-    def send(header, payload):
+    def send(header: Node, payload: list[memoryview]) -> None:
         text = json.dumps(header, separators=(",", ":")).encode()
+        if len(text) > MAX_HEADER_BYTES:
+            raise Refusal("oversize")
         for buffer in (memoryview(LENGTH.pack(len(text)) + text), *payload):
             rest = buffer
             while rest:

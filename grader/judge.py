@@ -28,6 +28,7 @@ from grader.verdict import Verdict
 
 _BOOT_SECONDS = 60.0
 _SPARE_SECONDS = 30.0
+_REAP_SECONDS = 5.0
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -97,6 +98,7 @@ class JudgeProcess:
         self._job = job
         self._report = report
         self._open = True
+        self._finished = False
         self.margins: dict[str, tuple[float, float]] = {}
 
     def run(
@@ -104,7 +106,6 @@ class JudgeProcess:
         source: bytes,
         *,
         seed: str,
-        filename: str = "",  # noqa: ARG002 - part of the contract: engines that show a name use it
         secret: bytes = b"",
         places: Sequence[str] = (),
         on_phase: Callable[[str], None] | None = None,
@@ -112,8 +113,9 @@ class JudgeProcess:
         """Judge `source` and return the report; a fault of ours is a report with `internal_error` and a log."""
         started = time.monotonic()
         deadline = started + _BOOT_SECONDS + self._exercise.limits.judging_seconds + _SPARE_SECONDS
+        job, self._job = self._job, -1
         try:
-            with os.fdopen(self._job, "wb") as pipe:
+            with os.fdopen(job, "wb") as pipe:
                 pipe.write(msgspec.msgpack.encode(Job(source, seed, secret, list(places))))
         except BrokenPipeError:
             return self._fault(seed, started, "the judge's process ended before it was given its job")
@@ -131,6 +133,7 @@ class JudgeProcess:
                 del received[:end]
                 if isinstance(message, Done):
                     self.margins = message.margins
+                    self._finished = True
                     return message.report
                 if on_phase is not None:
                     on_phase(message.text)
@@ -140,11 +143,11 @@ class JudgeProcess:
         if not self._open:
             return
         self._open = False
-        for descriptor in (self._job, self._report):
-            try:
-                os.close(descriptor)
-            except OSError:
-                continue  # `run` has closed it
+        if not self._finished:
+            os.kill(self._pid, signal.SIGTERM)
+        if self._job >= 0:
+            os.close(self._job)
+        os.close(self._report)
         _reap(self._pid)
 
     def _fault(self, seed: str, started: float, log: str) -> Report:
@@ -152,8 +155,8 @@ class JudgeProcess:
 
 
 def _reap(pid: int) -> None:
-    """Let the child end by itself (it has nothing left to do), then make it."""
-    limit = time.monotonic() + 2.0
+    """Let the child end by itself (it has nothing left to do but to end its sandbox), then make it."""
+    limit = time.monotonic() + _REAP_SECONDS
     while time.monotonic() < limit:
         if os.waitpid(pid, os.WNOHANG)[0]:
             return
@@ -190,10 +193,16 @@ def _child(exercise: Exercise, suite: str, engine: str, job: int, report: int) -
         for standard in (0, 1, 2):
             os.dup2(null, standard)
         _keep_only(job, report)
-        from grader.local import adopt_orphans, die_with_parent  # noqa: PLC0415 - loads ctypes: only the child needs it
+        from grader import local  # noqa: PLC0415 - loads ctypes: only the child needs it
 
-        die_with_parent()
-        adopt_orphans()
+        local.die_with_parent()
+        local.adopt_orphans()
+
+        def stop(_number: int, _frame: object) -> None:
+            local.end_descendants()
+            os._exit(1)
+
+        signal.signal(signal.SIGTERM, stop)
         process = find_engine(engine).start(exercise.kind, exercise.limits)
         try:
             from grader import suite as suites  # noqa: PLC0415 - NumPy and pytest load while the sandbox starts

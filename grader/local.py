@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,7 @@ from grader.exercise import Limits
 HARNESS = Path(__file__).parent / "harness.py"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
 _FILE_BYTES = 16 << 20
 _OPEN_FILES = 256
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -99,11 +101,11 @@ class LocalProcess:
         self._popen.returncode = os.waitstatus_to_exitcode(status)
         self._live.discard(pid)
         if self.adopts:
-            _end_orphans(self._live)
+            end_descendants(self._live)
         for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             if pipe is not None:
                 pipe.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        _remove(self._folder)
         cpu = used.ru_utime + used.ru_stime
         memory = used.ru_maxrss / 1024
         if not by_itself:
@@ -117,9 +119,18 @@ class LocalProcess:
 
 def _limit() -> None:
     die_with_parent()
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # a setuid program would be beyond our signals
     resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_BYTES, _FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _remove(folder: str) -> None:
+    """Remove what a submission wrote; folders nested by the thousand are too deep for `shutil`."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        subprocess.run(["/bin/rm", "-rf", "--", folder], check=False, stderr=subprocess.DEVNULL)  # noqa: S603 - our folder
 
 
 def _signal_group(pid: int) -> None:
@@ -129,7 +140,7 @@ def _signal_group(pid: int) -> None:
         pass
 
 
-def _end_orphans(spared: set[int]) -> None:
+def end_descendants(spared: Collection[int] = ()) -> None:
     """Kill and reap everything below this process but the `spared`; stop first, so that none forks meanwhile."""
     limit = time.monotonic() + 10.0
     while time.monotonic() < limit:
@@ -150,7 +161,7 @@ def _end_orphans(spared: set[int]) -> None:
     raise OurFault("E4102", "processes of a submission could not be ended", hint="restart the grader")
 
 
-def _descendants(root: int, spared: set[int]) -> list[int]:
+def _descendants(root: int, spared: Collection[int]) -> list[int]:
     """List the processes below `root`, by one walk over /proc."""
     children: dict[int, list[int]] = {}
     for entry in os.scandir("/proc"):

@@ -33,6 +33,11 @@ from grader.wire import Callback
 NEAR = 6
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 _LOW = "float32"
+_MOST_LOST = 2.0**-4
+
+
+class OracleError(Exception):
+    """The reference contradicts itself, or proves nothing: the exercise is at fault, never the submission."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Expected:
 
     want: float64 (or integer, bool) array. native: the same in the submission's dtype, usable as an argument.
     loss, response: arrays like `want`: what the reference lost in that dtype, and the root mean square of its
-    response to half-ulp changes of the inputs. `scalar`: a Python float serves as well as an array.
+    response to half-ulp changes of the inputs. `scalar`: a Python float serves as well as an array. `name`: what a
+    message calls it.
     """
 
     want: np.ndarray
@@ -50,6 +56,7 @@ class Expected:
     loss: np.ndarray
     response: np.ndarray
     scalar: bool = False
+    name: str = ""
 
 
 def is_tensor(value: Any) -> bool:
@@ -171,7 +178,7 @@ class Oracle:
     def __getattr__(self, name: str) -> Any:
         """Return a function of the reference, or a class to be instantiated in every world."""
         if name in self._functions:
-            return OracleFunction(self, getattr(self.module, name), parse_returns(self._functions[name].returns))
+            return OracleFunction(self, getattr(self.module, name), parse_returns(self._functions[name].returns), name)
         if name in self._classes:
             return self._constructor(self._classes[name])
         raise AttributeError(f"exercise.toml declares no {name}")
@@ -204,11 +211,14 @@ class Oracle:
 class OracleFunction:
     """A function or method of the reference, carried out in every world."""
 
-    def __init__(self, oracle: Oracle, function: Any, returns: Returns, owner: PerWorld | None = None) -> None:
-        """`function` is a function, or the name of a method where there is an `owner`."""
+    def __init__(
+        self, oracle: Oracle, function: Any, returns: Returns, name: str, owner: PerWorld | None = None
+    ) -> None:
+        """`function` is a function, or the name of a method where there is an `owner`; `name` is for messages."""
         self._oracle = oracle
         self._function = function
         self._returns = returns
+        self._name = name
         self._owner = owner
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -216,7 +226,7 @@ class OracleFunction:
         args, kwargs = plain(args), plain(kwargs)
         dtype = self._owner.dtype if self._owner is not None else working_dtype([args, kwargs])
         answers = self._oracle.run(lambda world: self._call(world, dtype, args, kwargs), dtype)
-        return expect(answers, self._returns, dtype)
+        return expect(answers, self._returns, dtype, f"The answer of {self._name}")
 
     def record(self, *args: Any, **kwargs: Any) -> "OracleRecording":
         """Call it with every floating tensor as a leaf that requires grad, in every world."""
@@ -234,7 +244,8 @@ class OracleFunction:
                 return self._function(*inside, **named)
 
         given = floats([list(args), kwargs])
-        return OracleRecording(self._oracle, dtype, self._oracle.run(run, dtype), self._returns, given, forward)
+        answers = self._oracle.run(run, dtype)
+        return OracleRecording(self._oracle, dtype, answers, self._returns, given, forward, self._name)
 
     def _call(self, world: World, dtype: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         function = self._function if self._owner is None else getattr(self._owner.by_world[world.name], self._function)
@@ -248,7 +259,7 @@ class OracleHeld(PerWorld):
     def fetch(self) -> Expected:
         """Return the present content."""
         content = {name: cast(value, dtype_name(value)) for name, value in self.by_world.items()}
-        expected: Expected = expect(content, Atom("any"), self.dtype)
+        expected: Expected = expect(content, Atom("any"), self.dtype, "The array")
         return expected
 
 
@@ -260,15 +271,17 @@ class OracleObject(PerWorld):
         super().__init__(oracle, dtype, by_world)
         self._methods = {method.name: method for method in cls.methods}
         self._attributes = cls.attributes
+        self._class = cls.name
 
     def __getattr__(self, name: str) -> Any:
         """Return a method, or the Expected value of a declared attribute."""
         if name in self._methods:
-            return OracleFunction(self.oracle, name, parse_returns(self._methods[name].returns), self)
+            returns = parse_returns(self._methods[name].returns)
+            return OracleFunction(self.oracle, name, returns, f"{self._class}.{name}", self)
         if name not in self._attributes:
             raise AttributeError(f"exercise.toml declares no {name}")
         values = {world: getattr(copy, name) for world, copy in self.by_world.items()}
-        return expect(values, parse_returns(self._attributes[name]), self.dtype)
+        return expect(values, parse_returns(self._attributes[name]), self.dtype, f"The attribute {name}")
 
 
 class OracleRecording(PerWorld):
@@ -282,12 +295,15 @@ class OracleRecording(PerWorld):
         returns: Returns,
         leaves: list[Any],
         forward: Callable[..., Any],
+        name: str,
     ) -> None:
         """Expect the output in the declared structure; `forward` computes it in float64 from new leaves."""
         super().__init__(oracle, dtype, by_world)
         self.leaves = leaves
         self.forward = forward
-        self.output = expect({name: output for name, (output, _) in by_world.items()}, returns, dtype)
+        self._name = name
+        outputs = {world: output for world, (output, _) in by_world.items()}
+        self.output = expect(outputs, returns, dtype, f"The answer of {name}")
 
     def backward(self, *cotangents: Any) -> tuple[Expected, ...]:
         """Return the gradients of the leaves for cotangents like the outputs."""
@@ -298,11 +314,10 @@ class OracleRecording(PerWorld):
             output, leaves = self.by_world[world.name]
             inside = world.enter(list(cotangents), self.dtype, self.oracle.rng)
             found = torch.autograd.grad(floats([output]), leaves, inside, allow_unused=True, retain_graph=True)
-            return [
-                torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, found, strict=True)
-            ]
+            return [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, found, strict=True)]
 
-        expected: tuple[Expected, ...] = expect(self.oracle.run(run, self.dtype), parse_returns("[tensor]"), self.dtype)
+        answers, name = self.oracle.run(run, self.dtype), f"The gradient of {self._name}"
+        expected: tuple[Expected, ...] = expect(answers, parse_returns("[tensor]"), self.dtype, name)
         return expected
 
 
@@ -377,23 +392,25 @@ def _boxed(value: Any) -> Any:
     return value
 
 
-def expect(answers: dict[str, Any], returns: Returns, dtype: str) -> Any:
-    """Put the answers of all worlds together, part by part of their structure."""
+def expect(answers: dict[str, Any], returns: Returns, dtype: str, name: str = "") -> Any:
+    """Put the answers of all worlds together, part by part of their structure; `name` is for messages."""
     conformed = {name: conform(_boxed(answer), returns, "the reference") for name, answer in answers.items()}
-    return _together(conformed, returns, dtype)
+    return _together(conformed, returns, dtype, name)
 
 
-def _together(answers: dict[str, Any], returns: Returns, dtype: str) -> Any:
+def _together(answers: dict[str, Any], returns: Returns, dtype: str, name: str) -> Any:
     exact = answers["exact"]
     if isinstance(exact, tuple):
         items: Sequence[Returns] = getattr(returns, "items", None) or [getattr(returns, "item", returns)] * len(exact)
         return tuple(
-            _together({name: answer[i] for name, answer in answers.items()}, item, dtype)
+            _together({world: answer[i] for world, answer in answers.items()}, item, dtype, name)
             for i, item in enumerate(items)
         )
     if isinstance(exact, dict):
+        item = getattr(returns, "item", returns)
         return {
-            key: _together({name: answer[key] for name, answer in answers.items()}, returns, dtype) for key in exact
+            key: _together({world: answer[key] for world, answer in answers.items()}, item, dtype, name)
+            for key in exact
         }
     if exact is None or isinstance(exact, str):
         return exact
@@ -401,17 +418,36 @@ def _together(answers: dict[str, Any], returns: Returns, dtype: str) -> Any:
     native = answers.get("native", exact)
     if want.dtype.kind != "f":
         zero = np.zeros(want.shape)
-        return Expected(want, native, dtype_name(native) if hasattr(native, "dtype") else "", zero, zero)
+        kept = dtype_name(native) if hasattr(native, "dtype") else ""
+        return Expected(want, native, kept, zero, zero, name=name)
     with np.errstate(all="ignore"):
         if "native" in answers:
-            loss = np.abs(to_numpy(native) - want)
+            loss = _finite(np.abs(to_numpy(native) - want))
         else:
-            ratio = UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF[_LOW]
-            loss = np.abs(to_numpy(answers["low"]) - to_numpy(answers["low64"])) * ratio
-        moved = [np.abs(to_numpy(answers[f"near{i}"]) - want) for i in range(NEAR)]
-        response = np.sqrt(np.mean(np.square(moved), axis=0))
+            loss = _scaled_loss(to_numpy(answers["low"]), to_numpy(answers["low64"]))
+        moved = np.stack([_finite(np.abs(to_numpy(answers[f"near{i}"]) - want)) for i in range(NEAR)])
+        # Relative to the largest, so that squares of 1e200 or 1e-200 are not lost.
+        largest = np.max(moved, axis=0)
+        response = largest * np.sqrt(np.mean(np.square(moved / np.where(largest > 0, largest, 1.0)), axis=0))
     scalar = isinstance(returns, Atom) and returns.name == "scalar"
-    return Expected(want, native, dtype, _finite(loss), _finite(response), scalar)
+    return Expected(want, native, dtype, loss, response, scalar, name)
+
+
+def _scaled_loss(low: np.ndarray, low64: np.ndarray) -> np.ndarray:
+    """Return what float32 lost, scaled to float64; 0 in rows where float32 lost nearly everything.
+
+    There it left its range (1e-30 squared is 0) or its digits, and a share of such a loss would let float32 pass;
+    the response alone, measured in float64, decides.
+    """
+    loss = _finite(np.abs(low - low64))
+    if loss.ndim:
+        worst = np.max(loss, axis=-1, keepdims=True, initial=0.0)
+        size = np.max(_finite(np.abs(low64)), axis=-1, keepdims=True, initial=0.0)
+    else:
+        worst, size = loss, _finite(np.abs(low64))
+    ratio = UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF[_LOW]
+    kept: np.ndarray = np.where((worst > _MOST_LOST * size) & (size > 0), 0.0, loss * ratio)
+    return kept
 
 
 def _finite(error: np.ndarray) -> np.ndarray:

@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from grader import wire
 from grader.engine import Engine, Process
 from grader.exercise import Class, Exercise, Function
 from grader.oracle import Expected
-from grader.returns import Mismatch, Returns, conform, parse_returns
+from grader.returns import Mismatch, Returns, Scalar, conform, parse_returns
 from grader.sandbox import Broken, Sandbox
 from grader.verdict import Rejected, Verdict
 from grader.wire import Callback, Handle
@@ -53,6 +55,7 @@ class Session:
     printed: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     unusable: Rejected | None = None
+    callbacks: dict[int, Callback] = field(default_factory=dict)
     _sandbox: Sandbox | None = None
     _loaded: bool = False
 
@@ -84,6 +87,7 @@ class Session:
     def begin(self) -> None:
         """Prepare for the next test: a live sandbox, no objects and no arguments of the test before."""
         self.transcript.clear()
+        self.callbacks.clear()
         self.incident = None
         if self.unusable is not None:
             raise self.unusable
@@ -100,7 +104,8 @@ class Session:
         if sandbox is None or not self._loaded:
             raise self.incident or Rejected("The sandbox had ended.", Verdict.RUNTIME_ERROR)
         self.calls += header["op"] == "call"
-        callbacks = {callback.id: callback for callback in callbacks_in(values)}
+        self.callbacks.update((callback.id, callback) for callback in callbacks_in(values))
+        callbacks = self.callbacks  # an object may keep a function it was made with, and call it later
         answer = (lambda *args: answer_callback(callbacks, *args)) if callbacks else None
         try:
             reply = sandbox.call(header, self._until(self.exercise.limits.call_seconds), answer, **values)
@@ -120,7 +125,7 @@ class Session:
         """End the sandbox. Bytes that nobody asked for, found now, still count."""
         sandbox = self._sandbox
         if sandbox is not None and sandbox.alive:
-            if not sandbox.quiet():
+            if self._loaded and not sandbox.quiet():
                 self.unusable = Rejected("Your file sent bytes that nobody had asked for.", Verdict.PROTOCOL_VIOLATION)
             self._account()
         self._loaded = False
@@ -286,10 +291,22 @@ def answer_callback(callbacks: dict[int, Callback], number: int, arguments: Any,
         return wire.encode({"op": "raise", "nonce": nonce})
     callback.calls += 1
     try:
-        value = callback.function(*arguments)
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        with np.errstate(all="ignore"):
+            value = callback.function(*[_unboxed(argument) for argument in arguments])
+        return wire.encode({"op": "answer", "nonce": nonce}, value=_send(value))
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError):
         return wire.encode({"op": "raise", "nonce": nonce})
-    return wire.encode({"op": "answer", "nonce": nonce}, value=value)
+
+
+def _unboxed(value: Any) -> Any:
+    """Give NumPy scalars that came over the wire their own type back."""
+    if isinstance(value, Scalar):
+        return value.array[()]
+    if isinstance(value, list | tuple):
+        return type(value)(_unboxed(part) for part in value)
+    if isinstance(value, dict):
+        return {key: _unboxed(part) for key, part in value.items()}
+    return value
 
 
 def _send(value: Any) -> Any:
@@ -342,6 +359,19 @@ class Remote:
         return _conformed(value, parse_returns(self._cls.attributes[name]), where)
 
 
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Give a torch module parameters and buffers; it takes their dtype."""
+        where = f"{self._cls.name}.load_state_dict"
+        self.session.ask(where, {"op": "load_state", "handle": self.handle.id}, state=_send(state))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a torch module's parameters and buffers by name."""
+        where = f"{self._cls.name}.state_dict"
+        value = self.session.ask(where, {"op": "state", "handle": self.handle.id})
+        state: dict[str, Any] = _conformed(value, parse_returns("{tensor}"), where)
+        return state
+
+
 class RemoteFunction:
     """A function of the submission, or a method of one of its objects."""
 
@@ -383,13 +413,17 @@ class Recording:
         self._handle = handle
         self.output = output
 
-    def backward(self, *cotangents: Any, module: Remote | None = None) -> tuple[Any, ...]:
-        """Return the gradients of the leaves (or of a module's parameters), in the order of the arguments."""
+    def backward(
+        self, *cotangents: Any, module: Remote | None = None, parameters: Sequence[str] = ()
+    ) -> tuple[Any, ...]:
+        """Return the gradients of the leaves in the order of the arguments, or of a module's named parameters."""
         header: dict[str, Any] = {"op": "backward", "handle": self._handle.id}
+        where = f"the gradient of {self._where}"
         if module is not None:
-            header["module"] = module.handle.id
-        value = self._session.ask(self._where, header, cotangents=_send(list(cotangents)))
-        gradients: tuple[Any, ...] = _conformed(value, parse_returns("[tensor]"), f"the gradient of {self._where}")
+            header |= {"module": module.handle.id, "parameters": list(parameters)}
+            where = "a parameter of your module" if len(parameters) != 1 else f"the parameter {parameters[0]}"
+        value = self._session.ask(self._where if module is None else where, header, cotangents=_send(list(cotangents)))
+        gradients: tuple[Any, ...] = _conformed(value, parse_returns("[tensor]"), where)
         return gradients
 
 

@@ -147,8 +147,7 @@ def _conform_atom(value: Any, name: str, where: str) -> Any:
     inner = value.array if isinstance(value, Scalar) else value
     match name:
         case "any":
-            _require(not isinstance(value, Unsupported), where, "an array, a number or a list of them", value)
-            return inner
+            return _plain(value, where)
         case "array":
             _require(is_array, where, _SPOKEN[name], value)
         case "tensor":
@@ -170,6 +169,19 @@ def _conform_atom(value: Any, name: str, where: str) -> Any:
         case "none":
             _require(value is None, where, _SPOKEN[name], value)
     return inner
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Return nested values with arrays for NumPy scalars; objects do not cross."""
+    match value:
+        case Scalar(array):
+            return array
+        case list() | tuple():
+            return type(value)(_plain(part, f"part {i} of {where}") for i, part in enumerate(value, 1))
+        case dict():
+            return {key: _plain(part, f"{key!r} of {where}") for key, part in value.items()}
+    _require(not isinstance(value, Unsupported), where, "an array, a number or a list of them", value)
+    return value
 
 
 def _require(holds: bool, where: str, wanted: str, value: Any) -> None:  # noqa: FBT001 - an assertion

@@ -104,7 +104,10 @@ class Sandbox:
     def close(self) -> Ended:
         """End the sandbox and say how it ended and what it used."""
         if self._ended is None:
-            self._drain()
+            try:
+                self._drain()
+            except Broken:  # too much was printed: it is closed already
+                return self.close()
             self._ended = self._process.kill()
         return self._ended
 
@@ -218,5 +221,3 @@ class Sandbox:
         if ended.cause == "signal":
             return Broken(Verdict.RUNTIME_ERROR, f"it crashed the process (signal {ended.number})")
         return Broken(Verdict.RUNTIME_ERROR, f"it ended the process (exit status {ended.number})")
-
-

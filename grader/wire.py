@@ -26,6 +26,9 @@ from grader.returns import Scalar, Unsupported
 MAX_HEADER_BYTES = 1 << 20
 MAX_RANK = 8
 MAX_DEPTH = 32
+MAX_EXTENT = 1 << 62
+MAX_CALLBACK_BYTES = 1 << 20
+MAX_LAYOUT_BYTES = 16 << 20
 _LENGTH = struct.Struct("<I")
 
 DTYPES = {
@@ -226,12 +229,16 @@ def _size(node: _Array) -> int:
         raise WireError("bfloat16 exists for tensors only")
     if node.k == "scalar" and node.shape:
         raise WireError("a scalar has no dimensions")
+    if math.prod(size or 1 for size in node.shape) * DTYPES[node.dtype] > MAX_EXTENT:  # NumPy refuses (0, 2**40, 2**40)
+        raise WireError("an array has impossible dimensions")
     return math.prod(node.shape) * DTYPES[node.dtype]
 
 
 def _payload_size(reply: Reply, cap: int) -> int:
     if isinstance(reply, Failed):
         return 0
+    if isinstance(reply, Called):  # what the judge computes for a submission stays small
+        cap = min(cap, MAX_CALLBACK_BYTES)
     total = sum(_size(node) for node in _arrays(reply.value))
     if total > cap:
         raise WireError("an answer announced more bytes than it may have")
@@ -259,7 +266,7 @@ def decode(reply: Ok | Called, payload: bytearray) -> Any:
             case _Bool(v) | _Str(v):
                 return v
             case _Int(v):
-                return int(v)
+                return int(v) if -(1 << 63) <= int(v) < 1 << 63 else Unsupported("int beyond 64 bits")
             case _Float(v):
                 return _unhex(v)
             case _Complex(re, im):
@@ -385,7 +392,8 @@ def _array_node(array: np.ndarray, payload: list[memoryview]) -> dict[str, Any]:
     flat = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(-1)
     if flat.size:
         payload.append(memoryview(flat.view(np.uint8)))
-    layout = _layout(array.shape, [stride // array.itemsize for stride in array.strides])
+    strides = [stride // array.itemsize for stride in array.strides]
+    layout = _layout(array.shape, strides, array.itemsize)
     return {"t": "array", "k": "ndarray", "dtype": array.dtype.name, "shape": list(array.shape), **layout}
 
 
@@ -394,21 +402,24 @@ def _tensor_node(tensor: Any, payload: list[memoryview]) -> dict[str, Any]:
     plain = tensor.detach().contiguous().reshape(-1)
     if plain.numel():
         payload.append(memoryview(plain.view(sys.modules["torch"].uint8).numpy()))
-    layout = _layout(tuple(tensor.shape), list(tensor.stride()))
+    layout = _layout(tuple(tensor.shape), list(tensor.stride()), tensor.element_size())
     return {"t": "array", "k": "tensor", "dtype": name, "shape": list(tensor.shape), **layout}
 
 
-def _layout(shape: tuple[int, ...], strides: list[int]) -> dict[str, Any]:
-    """Describe how the elements lie in memory, so that the sandbox can lay them out alike.
+def _layout(shape: tuple[int, ...], strides: list[int], itemsize: int) -> dict[str, Any]:
+    """Give the strides (in elements) where they are not C order's, so that the sandbox lays the elements out alike.
 
-    `axes`: from the slowest to the fastest in memory; `flip`: axes that run backwards; `step`: gap on the
-    fastest axis. Zero strides (broadcast views) come out as ordinary memory.
+    Elements that share memory (broadcast views) and those spread too far apart come out in C order.
     """
-    if 0 in shape or not shape:
+    if 0 in shape:
         return {}
-    axes = sorted(range(len(shape)), key=lambda axis: (-abs(strides[axis]), axis))
-    flip = [axis for axis in axes if strides[axis] < 0]
-    fastest = next((abs(strides[axis]) for axis in reversed(axes) if shape[axis] > 1), 1)
-    layout: dict[str, Any] = {"axes": axes, "flip": flip, "step": min(max(fastest, 1), 4)}
-    plain = {"axes": list(range(len(shape))), "flip": [], "step": 1}
-    return {} if layout == plain else layout
+    plain, taken = True, 1
+    for axis in reversed(range(len(shape))):
+        plain = plain and (shape[axis] == 1 or strides[axis] == taken)
+        taken *= shape[axis]
+    reach = 0
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(strides, shape, strict=True) if size > 1):
+        if stride <= reach:
+            return {}
+        reach += (size - 1) * stride
+    return {} if plain or (reach + 1) * itemsize > MAX_LAYOUT_BYTES else {"strides": strides}

@@ -84,4 +84,5 @@ def _gates(
 def _sigmoid(z: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + exp(-z)); where exp(-z) overflows, 1 / inf = 0 is the right limit."""
     with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-z))
+        s: np.ndarray = 1 / (1 + np.exp(-z))
+    return s

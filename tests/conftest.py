@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from grader import exercise as exercises
-from grader import judge
+from grader import judge, local, suite  # noqa: F401 - the judge's child inherits what is imported here
 from grader.exercise import Exercise
 from grader.report import Report
 
@@ -260,16 +260,13 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
 
 
 def living_children() -> list[int]:
-    """List this process's children that have not ended, and reap those that were adopted and have."""
-    found = []
-    for entry in Path(f"/proc/{os.getpid()}/task").iterdir():
-        found += [int(pid) for pid in (entry / "children").read_text().split()]
-    living = []
-    for pid in found:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-        if state != "Z":
-            living.append(pid)
-    return living
+    """List the processes below this one that have not ended."""
+    return [pid for pid in local._descendants(os.getpid(), set()) if state(pid) not in ("Z", "")]
+
+
+def state(pid: int) -> str:
+    """Return the letter that Linux has for a process's state, or nothing for none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""

@@ -119,7 +119,6 @@ def check(targets: list[str], form: Format) -> int:
             report = process.run(
                 source,
                 seed=judge.new_seed(),
-                filename=filename,
                 places=notebook.places(filename, source),
                 on_phase=progress.phase,
             )

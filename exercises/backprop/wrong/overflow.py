@@ -1,6 +1,6 @@
 """Logits of 1000 overflow in exp: subtract the row's maximum first, which changes no probability.
 
-Caught by test_logits_with_a_large_common_part, test_large_activations.
+Caught by test_logits_with_a_large_common_part, test_confident_mistakes.
 """
 
 import numpy as np

@@ -55,7 +55,9 @@ def conv2d_backward(grad_output, x, weight, stride=1, padding=0, dilation=1, gro
             for b in range(kw):
                 rows, columns = windows(a, b, oh, ow, stride, dilation)
                 grad_weight[outs, :, a, b] = np.einsum("nfij,ncij->fc", grad, padded[:, ins, rows, columns])
-                grad_padded[:, ins, rows, columns] += np.einsum("nfij,fc->ncij", grad, weight[outs, :, kh - 1 - a, kw - 1 - b])
+                grad_padded[:, ins, rows, columns] += np.einsum(
+                    "nfij,fc->ncij", grad, weight[outs, :, kh - 1 - a, kw - 1 - b]
+                )
     grad_x = grad_padded[:, :, ph : ph + h, pw : pw + w]
     grad_bias = grad_output.sum(axis=(0, 2, 3))
     return grad_x, grad_weight, grad_bias
