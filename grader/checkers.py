@@ -23,7 +23,6 @@ array's largest value the comparison would prove nothing, and OracleError says s
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -187,7 +186,7 @@ def _size_of(error: np.ndarray, ratio: np.ndarray, allowed: np.ndarray, want: np
     """Say how large the worst error is, relative to its row: in absolute terms it could give a value away."""
     worst = int(np.argmax(np.where(np.isfinite(want), ratio, -1.0)))
     scale = float(_over_rows(np.max, np.where(np.isfinite(want), np.abs(want), 0.0)).flat[worst])
-    if scale == 0 or error.flat[worst] > 1e6 * scale:  # noqa: PLR2004 - a million times is wrong without numbers
+    if scale == 0 or error.flat[worst] > 1e6 * scale:
         return "The error is far larger than the values expected."
     row = "the value expected" if want.size == 1 else "the largest value of its row" if want.ndim > 1 else "the largest"
     return (

@@ -3,6 +3,7 @@
 It does not isolate: the submission runs with the rights of whoever runs the grader. A server refuses it.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -14,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from grader.engine import Ended
 from grader.errors import OurFault
@@ -57,8 +58,8 @@ class LocalEngine:
 class LocalProcess:
     """A harness process, its folder and its descendants."""
 
-    adopts = False
-    _live: "set[int]" = set()
+    adopts: ClassVar[bool] = False
+    _live: ClassVar[set[int]] = set()
 
     def __init__(self) -> None:
         """Start it; its environment is empty, its standard descriptors are pipes to us, there are no others."""
@@ -134,10 +135,8 @@ def _remove(folder: str) -> None:
 
 
 def _signal_group(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def end_descendants(spared: Collection[int] = ()) -> None:

@@ -2,7 +2,9 @@
 
 The requests of the failed test are put again, in the judge's own process, to the reference and to each wrong file
 (all trusted). A wrong file explains the failure if each of its answers is much nearer to the submission's than
-the reference's is, and one of them differs from the reference's.
+the reference's is, and one of them differs from the reference's. A crash explains itself by its line, and answers that
+are nothing but zeros or NaN could come from anywhere: for those nothing is said, since no explanation is better than
+a false one.
 """
 
 import json
@@ -11,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -27,21 +30,32 @@ _BUDGET_SECONDS = 2.0
 _NEAR = 0.02
 _ULPS = 64
 _MAX_PAYLOAD = 1 << 30
+_SLOW: set[Path] = set()
 
 
-def coinciding(exercise: Exercise, transcript: Sequence[Request]) -> list[Wrong]:
-    """Return the wrong files that answer the requests of a failed test as the submission did."""
-    if not transcript or any(request.broken for request in transcript):
+class TooLong(BaseException):
+    """The time for explanations is up. Not an Exception, so that no trusted file takes it for one of its own."""
+
+
+def coinciding(exercise: Exercise, transcript: Sequence[Request], seconds: float = _BUDGET_SECONDS) -> list[Wrong]:
+    """Return the wrong files that answer the requests of a failed test as the submission did.
+
+    After `seconds` the search ends with what it has; a file that took most of them is not tried again in this process.
+    """
+    if not transcript or any(request.broken or isinstance(request.answer, wire.Failed) for request in transcript):
         return []
-    theirs = [request.answer for request in transcript]
-    until = time.monotonic() + _BUDGET_SECONDS
-    right = _replay(exercise.reference.read_bytes(), transcript)
-    found = []
-    for wrong in exercise.wrong:
-        if time.monotonic() > until:
-            break
-        if _explains(theirs, _replay(wrong.source, transcript), right):
-            found.append(wrong)
+    found: list[Wrong] = []
+    running, since, until = exercise.reference, time.monotonic(), time.monotonic() + seconds
+    try:
+        with _alarm(seconds), np.errstate(all="ignore"):
+            right = list(_replay(exercise.reference.read_bytes(), transcript, until))
+            for wrong in exercise.wrong:
+                running, since = wrong.path, time.monotonic()
+                if wrong.path not in _SLOW and _explains(transcript, _replay(wrong.source, transcript, until), right):
+                    found.append(wrong)
+    except TooLong:
+        if time.monotonic() - since > seconds / 2:
+            _SLOW.add(running)
     return found
 
 
@@ -58,18 +72,21 @@ def choose(candidates: dict[str, list[Wrong]]) -> dict[str, str]:
         return counts[wrong.name] - len(set(wrong.caught_by) - set(candidates)), named + (test in wrong.caught_by)
 
     return {
-        test: max(found, key=lambda wrong: likelihood(wrong, test)).explanation  # noqa: B023 - used at once
+        test: max(found, key=lambda wrong: likelihood(wrong, test)).explanation
         for test, found in candidates.items()
         if found
     }
 
 
-def _replay(source: bytes, transcript: Sequence[Request]) -> list[Any]:
-    """Put the requests to a trusted file in this process, and return its answers."""
+def _replay(source: bytes, transcript: Sequence[Request], until: float) -> Iterator[Any]:
+    """Put the requests to a trusted file in this process, and give its answers, as far as they are asked for."""
     callee = InProcess()
-    with _alarm(_BUDGET_SECONDS), np.errstate(all="ignore"):
-        callee.ask({"op": "load", "interface": []}, {"source": source.decode()})
-        return [callee.ask(request.header, request.values) for request in transcript]
+    callee.ask({"op": "load", "interface": []}, {"source": source.decode()})
+    for request in transcript:
+        answer = callee.ask(request.header, request.values)
+        if time.monotonic() > until:
+            raise TooLong  # what the alarm broke off inside the harness is an answer like any other
+        yield answer
 
 
 class InProcess:
@@ -120,13 +137,13 @@ def _parse(buffers: list[memoryview]) -> tuple[dict[str, Any], bytes]:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """Break off a trusted file that takes too long: its answer then is an error like any other."""
+    """Break off, once, a trusted file that takes too long."""
 
     def ring(_number: int, _frame: FrameType | None) -> None:
-        raise TimeoutError
+        raise TooLong
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
@@ -134,9 +151,26 @@ def _alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _explains(theirs: Sequence[Any], wrong: Sequence[Any], right: Sequence[Any]) -> bool:
-    matches = [_match(*three) for three in zip(theirs, wrong, right, strict=True)]
-    return all(match is not None for match in matches) and any(matches)
+def _explains(transcript: Sequence[Request], wrong: Iterator[Any], right: Sequence[Any]) -> bool:
+    """Tell whether `wrong` answers as the submission did, and not all as is right; stops at the first difference."""
+    differs = telling = False
+    for request, other, wanted in zip(transcript, wrong, right, strict=True):
+        match = _match(request.answer, other, wanted)
+        if match is None:
+            return False
+        differs = differs or match
+        telling = telling or _tells(request.answer)
+    return differs and telling
+
+
+def _tells(answer: Any) -> bool:
+    """Whether two programs that give this answer have something in common: more than zeros, NaN and handles."""
+    if isinstance(answer, list | tuple):
+        return any(_tells(part) for part in answer)
+    array = _as_array(answer)
+    if array is None:
+        return isinstance(answer, str)
+    return bool(np.any(np.isfinite(array) & (array != 0)))
 
 
 def _match(theirs: Any, wrong: Any, right: Any) -> bool | None:
@@ -148,9 +182,6 @@ def _match(theirs: Any, wrong: Any, right: Any) -> bool | None:
         rights = right if same_length else [None] * len(theirs)
         parts = [_match(*three) for three in zip(theirs, wrong, rights, strict=True)]
         return None if any(part is None for part in parts) else not same_length or any(parts)
-    if isinstance(theirs, wire.Failed):
-        same = isinstance(wrong, wire.Failed) and (theirs.kind, theirs.type) == (wrong.kind, wrong.type)
-        return not isinstance(right, wire.Failed) if same else None
     array = _as_array(theirs)
     if array is None:
         return type(theirs) is not type(right) if _plainly_equal(theirs, wrong) else None

@@ -214,7 +214,7 @@ class OracleFunction:
     def __init__(
         self, oracle: Oracle, function: Any, returns: Returns, name: str, owner: PerWorld | None = None
     ) -> None:
-        """`function` is a function, or the name of a method where there is an `owner`; `name` is for messages."""
+        """Take a function, or the name of a method where there is an `owner`; `name` is for messages."""
         self._oracle = oracle
         self._function = function
         self._returns = returns

@@ -358,7 +358,6 @@ class Remote:
         value = self.session.ask(where, {"op": "get", "handle": self.handle.id, "name": name})
         return _conformed(value, parse_returns(self._cls.attributes[name]), where)
 
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Give a torch module parameters and buffers; it takes their dtype."""
         where = f"{self._cls.name}.load_state_dict"

@@ -33,7 +33,7 @@ class ReturnsError(ValueError):
     """A `returns` text that is not of the language."""
 
 
-class Mismatch(ValueError):
+class Mismatch(ValueError):  # noqa: N818 - a judgement, not an error of ours
     """An answer that is not what the interface declares; the text is for the student."""
 
 

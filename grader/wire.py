@@ -65,58 +65,58 @@ class _Node(msgspec.Struct, frozen=True, tag_field="t", forbid_unknown_fields=Tr
     pass
 
 
-class _None(_Node, tag="none"):
+class _None(_Node, frozen=True, tag="none"):
     pass
 
 
-class _Bool(_Node, tag="bool"):
+class _Bool(_Node, frozen=True, tag="bool"):
     v: bool
 
 
-class _Int(_Node, tag="int"):
+class _Int(_Node, frozen=True, tag="int"):
     v: Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,60}$")]
 
 
-class _Float(_Node, tag="float"):
+class _Float(_Node, frozen=True, tag="float"):
     v: _Hex
 
 
-class _Complex(_Node, tag="complex"):
+class _Complex(_Node, frozen=True, tag="complex"):
     re: _Hex
     im: _Hex
 
 
-class _Str(_Node, tag="str"):
+class _Str(_Node, frozen=True, tag="str"):
     v: Annotated[str, msgspec.Meta(max_length=65536)]
 
 
-class _Array(_Node, tag="array"):
+class _Array(_Node, frozen=True, tag="array"):
     k: Literal["ndarray", "scalar", "tensor"]
     dtype: _Dtype
     shape: Annotated[list[_Dimension], msgspec.Meta(max_length=MAX_RANK)]
 
 
-class _List(_Node, tag="list"):
+class _List(_Node, frozen=True, tag="list"):
     v: list["_Any"]
 
 
-class _Tuple(_Node, tag="tuple"):
+class _Tuple(_Node, frozen=True, tag="tuple"):
     v: list["_Any"]
 
 
-class _Dict(_Node, tag="dict"):
+class _Dict(_Node, frozen=True, tag="dict"):
     k: list[_Name]
     v: list["_Any"]
 
 
-class Handle(_Node, tag="handle"):
+class Handle(_Node, frozen=True, tag="handle"):
     """An object that stays in the sandbox."""
 
     id: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
     type: _Name = ""
 
 
-class _Unsupported(_Node, tag="unsupported"):
+class _Unsupported(_Node, frozen=True, tag="unsupported"):
     type: _Name
 
 
@@ -127,20 +127,20 @@ class _Reply(msgspec.Struct, frozen=True, tag_field="status", forbid_unknown_fie
     nonce: Annotated[str, msgspec.Meta(max_length=64)]
 
 
-class Ok(_Reply, tag="ok"):
+class Ok(_Reply, frozen=True, tag="ok"):
     """The request was carried out; `value` is decoded by `decode`."""
 
     value: _Any
 
 
-class Called(_Reply, tag="callback"):
+class Called(_Reply, frozen=True, tag="callback"):
     """The submission calls a function that was passed to it; the judge must answer."""
 
     id: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
     value: _Any
 
 
-class Failed(_Reply, tag="error"):
+class Failed(_Reply, frozen=True, tag="error"):
     """The request could not be carried out; every text is the submission's and must be cleaned."""
 
     kind: Literal[
@@ -204,7 +204,7 @@ class Parser:
 
 def _parse_header(header: bytes, nonce: str) -> Reply:
     try:
-        reply = _DECODER.decode(header)
+        reply: Reply = _DECODER.decode(header)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise WireError("a frame's header is not of the protocol") from error
     if reply.nonce != nonce:
@@ -245,7 +245,7 @@ def _payload_size(reply: Reply, cap: int) -> int:
     return total
 
 
-def decode(reply: Ok | Called, payload: bytearray) -> Any:
+def decode(reply: Ok | Called, payload: bytearray) -> Any:  # noqa: C901 - one line a type
     """Build the reply's value in fresh memory of the judge's own.
 
     Arrays become `np.ndarray`, NumPy scalars `returns.Scalar`, tensors `torch.Tensor` (where the judge has
@@ -328,7 +328,7 @@ def encode(header: dict[str, Any], **values: Any) -> list[memoryview]:
     return [memoryview(_LENGTH.pack(len(text)) + text), *payload]
 
 
-def _node(value: Any, payload: list[memoryview]) -> dict[str, Any]:  # noqa: PLR0911 - one line a type
+def _node(value: Any, payload: list[memoryview]) -> dict[str, Any]:  # noqa: C901, PLR0912 - one line a type
     match value:
         case None:
             return {"t": "none"}
@@ -391,7 +391,7 @@ def _array_node(array: np.ndarray, payload: list[memoryview]) -> dict[str, Any]:
         raise TypeError(f"a hidden test passes an array of {array.dtype}, which cannot cross into the sandbox")
     flat = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(-1)
     if flat.size:
-        payload.append(memoryview(flat.view(np.uint8)))
+        payload.append(flat.view(np.uint8).data)
     strides = [stride // array.itemsize for stride in array.strides]
     layout = _layout(array.shape, strides, array.itemsize)
     return {"t": "array", "k": "ndarray", "dtype": array.dtype.name, "shape": list(array.shape), **layout}

@@ -43,7 +43,9 @@ def report_page(report: Report, title: str) -> Iterator[RenderableType]:
         yield _indented("This is our own fault, not yours: no attempt was used.", "magenta")
     if report.message:
         yield _indented(safe(report.message), "")
-    if report.tests:
+    if report.message and all(test.verdict == report.verdict and not test.message for test in report.tests):
+        yield _indented(f"None of the {len(report.tests)} tests could run.", "dim")
+    elif report.tests:
         yield Text()
         yield _tests(report)
     if report.printed.strip():
