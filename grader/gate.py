@@ -113,6 +113,7 @@ def _run(run: Run, process: judge.JudgeProcess) -> Judged:
 
 def preload(exercise: Exercise) -> None:
     """Import what the judge's children need, once, so that they inherit it."""
+    judge.one_thread()
     importlib.import_module("grader.suite")
     if exercise.kind == "torch":
         importlib.import_module("torch").set_num_threads(1)

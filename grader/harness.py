@@ -28,7 +28,7 @@ FILENAME = "<submission>"
 MAX_DEPTH = 16
 MAX_NODES = 20_000
 MAX_RANK = 8
-MAX_INT_BITS = 63
+MAX_INT = 1 << 63
 MAX_STR = 1 << 16
 MAX_KEY = 200
 MAX_HEADER_BYTES = 1 << 20
@@ -86,7 +86,7 @@ class Encoder:
             return {"t": "none"}
         if kind is bool:
             return {"t": "bool", "v": value}
-        if kind is int and value.bit_length() <= MAX_INT_BITS:
+        if kind is int and -MAX_INT <= value < MAX_INT:
             return {"t": "int", "v": str(value)}
         if kind is float:
             return {"t": "float", "v": value.hex()}
@@ -224,7 +224,10 @@ class Decoder:
         dtype = getattr(torch, node["dtype"])
         itemsize = torch.empty(0, dtype=dtype).element_size()
         shape, strides = node["shape"], node.get("strides")
-        plain = torch.from_numpy(np.frombuffer(self.raw(node, itemsize), np.uint8).copy()).view(dtype).reshape(shape)
+        flat = np.frombuffer(self.raw(node, itemsize), np.uint8).copy()
+        if not flat.size:
+            return torch.empty(shape, dtype=dtype)
+        plain = torch.from_numpy(flat).view(dtype).reshape(shape)
         if strides is None:
             return plain
         _, size = extent(shape, strides)

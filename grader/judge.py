@@ -134,7 +134,7 @@ class JudgeProcess:
                 if isinstance(message, Done):
                     self.margins = message.margins
                     self._finished = True
-                    return message.report
+                    return msgspec.structs.replace(message.report, seed=seed)
                 if on_phase is not None:
                     on_phase(message.text)
 
@@ -189,6 +189,7 @@ def _child(exercise: Exercise, suite: str, engine: str, job: int, report: int) -
     try:
         os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+        one_thread()
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(null, standard)
@@ -219,6 +220,12 @@ def _child(exercise: Exercise, suite: str, engine: str, job: int, report: int) -
         status = 0
     finally:
         os._exit(status)
+
+
+def one_thread() -> None:
+    """Have NumPy, which is not imported yet, compute in one thread: replays agree, and judges share the cores."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
 
 
 def _keep_only(*descriptors: int) -> None:

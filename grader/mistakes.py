@@ -2,16 +2,16 @@
 
 The requests of the failed test are put again, in the judge's own process, to the reference and to each wrong file
 (all trusted). A wrong file explains the failure if each of its answers is much nearer to the submission's than
-the reference's is, and one of them differs from the reference's. A crash explains itself by its line, and answers that
-are nothing but zeros or NaN could come from anywhere: for those nothing is said, since no explanation is better than
-a false one.
+the reference's is, and one of them differs from the reference's. No explanation is better than a false one: a crash
+explains itself by its line, and answers that are nothing but zeros or NaN, which could come from anywhere, count only
+where the same mistake explains another test.
 """
 
 import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -33,18 +33,25 @@ _MAX_PAYLOAD = 1 << 30
 _SLOW: set[Path] = set()
 
 
+class Coinciding(list[Wrong]):
+    """The wrong files that coincide in one test; `telling` unless the answers are nothing but zeros or NaN."""
+
+    telling = False
+
+
 class TooLong(BaseException):
     """The time for explanations is up. Not an Exception, so that no trusted file takes it for one of its own."""
 
 
-def coinciding(exercise: Exercise, transcript: Sequence[Request], seconds: float = _BUDGET_SECONDS) -> list[Wrong]:
+def coinciding(exercise: Exercise, transcript: Sequence[Request], seconds: float = _BUDGET_SECONDS) -> Coinciding:
     """Return the wrong files that answer the requests of a failed test as the submission did.
 
     After `seconds` the search ends with what it has; a file that took most of them is not tried again in this process.
     """
     if not transcript or any(request.broken or isinstance(request.answer, wire.Failed) for request in transcript):
-        return []
-    found: list[Wrong] = []
+        return Coinciding()
+    found = Coinciding()
+    found.telling = any(_tells(request.answer) for request in transcript)
     running, since, until = exercise.reference, time.monotonic(), time.monotonic() + seconds
     try:
         with _alarm(seconds), np.errstate(all="ignore"):
@@ -59,21 +66,23 @@ def coinciding(exercise: Exercise, transcript: Sequence[Request], seconds: float
     return found
 
 
-def choose(candidates: dict[str, list[Wrong]]) -> dict[str, str]:
+def choose(candidates: Mapping[str, Sequence[Wrong]]) -> dict[str, str]:
     """Choose one explanation for each failed test (name -> wrong files that coincide there).
 
     Several mistakes can give the same answers in one test; the one that coincides in most of the failed tests is the
     likelier, and among those the one that says it is caught by the test.
     """
-    counts = Counter(wrong.name for found in candidates.values() for wrong in found)
+    sure = {wrong.name for found in candidates.values() if getattr(found, "telling", True) for wrong in found}
+    likely = {test: [wrong for wrong in found if wrong.name in sure] for test, found in candidates.items()}
+    counts = Counter(wrong.name for found in likely.values() for wrong in found)
 
     def likelihood(wrong: Wrong, test: str) -> tuple[int, int]:
-        named = sum(test in wrong.caught_by for test in candidates)
-        return counts[wrong.name] - len(set(wrong.caught_by) - set(candidates)), named + (test in wrong.caught_by)
+        named = sum(name in wrong.caught_by for name in likely)
+        return counts[wrong.name] - len(set(wrong.caught_by) - set(likely)), named + (test in wrong.caught_by)
 
     return {
         test: max(found, key=lambda wrong: likelihood(wrong, test)).explanation
-        for test, found in candidates.items()
+        for test, found in likely.items()
         if found
     }
 
@@ -153,24 +162,23 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 def _explains(transcript: Sequence[Request], wrong: Iterator[Any], right: Sequence[Any]) -> bool:
     """Tell whether `wrong` answers as the submission did, and not all as is right; stops at the first difference."""
-    differs = telling = False
+    differs = False
     for request, other, wanted in zip(transcript, wrong, right, strict=True):
         match = _match(request.answer, other, wanted)
         if match is None:
             return False
         differs = differs or match
-        telling = telling or _tells(request.answer)
-    return differs and telling
+    return differs
 
 
 def _tells(answer: Any) -> bool:
-    """Whether two programs that give this answer have something in common: more than zeros, NaN and handles."""
+    """Tell whether programs that give this answer have something in common: more than zeros alone, or NaN alone."""
     if isinstance(answer, list | tuple):
         return any(_tells(part) for part in answer)
     array = _as_array(answer)
     if array is None:
         return isinstance(answer, str)
-    return bool(np.any(np.isfinite(array) & (array != 0)))
+    return not (np.all(array == 0) or np.all(np.isnan(array)))
 
 
 def _match(theirs: Any, wrong: Any, right: Any) -> bool | None:

@@ -16,7 +16,7 @@ def describe(
 ) -> str:
     """Return for example "12 of 60 elements (20 %), all in the last row; it is 2 times what it should be".
 
-    wrong: bool array. got, want, allowed: float64 arrays like it; where given, a relation of got and want is looked for.
+    wrong: bool array. got, want, allowed: float64 arrays like it; where given, a relation between them is sought.
     """
     count, size = int(np.sum(wrong)), int(wrong.size)
     if count == size:

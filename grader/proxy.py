@@ -6,6 +6,7 @@ that they can be put to the exercise's `wrong/` files as well.
 """
 
 import ast
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from grader.verdict import Rejected, Verdict
 from grader.wire import Callback, Handle
 
 MAX_REPLACEMENTS = 3
+MAX_VALUES = 20_000  # in nested lists: what grader/harness.py answers with at most
 _MAX_TEXT = 300
 
 
@@ -79,7 +81,7 @@ class Session:
             reply = sandbox.call(header, self._until(limit), source=self.source)
         except Broken as broken:
             self._account()
-            raise Rejected(f"While your file was imported, {broken.message}.", _on_import(broken.verdict)) from broken
+            raise self._broken_import(broken) from broken
         if isinstance(reply, wire.Failed):
             raise self._import_failure(reply)
         self._loaded = True
@@ -96,7 +98,7 @@ class Session:
                 self.unusable = Rejected("Not run: your file stopped the sandbox too often.", self._last_verdict)
                 raise self.unusable
             self.load()
-        self.ask("your file", {"op": "begin"})
+        self.ask("", {"op": "begin"})
 
     def ask(self, where: str, header: dict[str, Any], **values: Any) -> Any:
         """Send a request within the call's deadline; raises Rejected for whatever goes wrong over there."""
@@ -118,7 +120,7 @@ class Session:
         if header["op"] != "begin":
             self.transcript.append(Request(header, values, reply))
         if isinstance(reply, wire.Failed):
-            raise self._failure(where, reply)
+            raise self._failure(where or "Your file, between two calls,", reply)
         return reply
 
     def close(self) -> None:
@@ -154,12 +156,26 @@ class Session:
             limits = self.exercise.limits
             if self.out_of_time:
                 return Rejected(
-                    f"All tests together took longer than {limits.judging_seconds:g} seconds; "
-                    f"{where} was running when the time was up.",
+                    f"All tests together took longer than {_seconds(limits.judging_seconds)}; "
+                    f"{where or 'your file'} was running when the time was up.",
                     broken.verdict,
                 )
-            return Rejected(f"{where} did not return within {limits.call_seconds:g} seconds.", broken.verdict)
+            if not where:
+                return Rejected("Your file did not let the next call begin.", broken.verdict)
+            return Rejected(f"{where} did not return within {_seconds(limits.call_seconds)}.", broken.verdict)
+        if not where:
+            message = "your file" + broken.message.removeprefix("it")
+            return Rejected(f"Between two calls, {message}.", broken.verdict)
         return Rejected(f"During {where}, {broken.message}.", broken.verdict)
+
+    def _broken_import(self, broken: Broken) -> Rejected:
+        if broken.verdict is Verdict.TIME_LIMIT_EXCEEDED and not self.out_of_time:
+            limit = _seconds(self.exercise.limits.import_seconds)
+            return Rejected(f"Importing your file took longer than {limit}.", broken.verdict)
+        if broken.verdict is Verdict.TIME_LIMIT_EXCEEDED:
+            return self._broken("the import of your file", broken)
+        verdict = Verdict.IMPORT_ERROR if broken.verdict is Verdict.RUNTIME_ERROR else broken.verdict
+        return Rejected(f"While your file was imported, {broken.message}.", verdict)
 
     def _at(self, line: int) -> str:
         """Say where a line of the source is: in a notebook, in which cell."""
@@ -177,7 +193,10 @@ class Session:
                 )
             case "oversize":
                 limit = self.exercise.limits.answer_mib
-                return Rejected(f"{where} returned more than {limit} MiB.", Verdict.OUTPUT_LIMIT_EXCEEDED)
+                return Rejected(
+                    f"{where} returned more than {limit} MiB, or more than {MAX_VALUES:,} values in lists.",
+                    Verdict.OUTPUT_LIMIT_EXCEEDED,
+                )
             case "no_gradient":
                 return Rejected(
                     f"The output of {where} is cut off from its inputs: autograd finds no path back. "
@@ -197,7 +216,7 @@ class Session:
         at = self._at(failed.line)
         match failed.kind:
             case "syntax":
-                lines = self.source.splitlines()
+                lines = re.split("\r\n|\r|\n", self.source)  # `splitlines` counts more than Python does
                 shown = lines[failed.line - 1] if 0 < failed.line <= len(lines) else ""
                 message = f"Your file is not valid Python{at}: {clean(failed.text)}."
                 if shown.strip() and len(shown) <= _MAX_TEXT:
@@ -228,8 +247,8 @@ class Session:
         return Rejected(f"Importing your file raised {name}{at}{text}.", Verdict.IMPORT_ERROR)
 
 
-def _on_import(verdict: Verdict) -> Verdict:
-    return Verdict.IMPORT_ERROR if verdict is Verdict.RUNTIME_ERROR else verdict
+def _seconds(number: float) -> str:
+    return f"{number:g} second{'' if number == 1 else 's'}"
 
 
 def clean(text: str, *, keep_tabs: bool = False) -> str:

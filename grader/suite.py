@@ -81,29 +81,18 @@ def run(
     receive: Callable[[], Job],
     on_phase: Callable[[str], None],
 ) -> Done:
-    """Wait for the job, judge it, and return the report."""
+    """Collect the tests, wait for the job, judge it, and return the report."""
     if exercise.kind == "torch":
         import torch  # noqa: PLC0415 - only where the exercise needs it
 
         torch.set_num_threads(1)
     session = Session(exercise, find_engine(engine), disclose=suite == "public")
     session.open(process)
-    job = receive()
-    started = time.monotonic()
-    session.places = job.places
-    session.deadline = started + exercise.limits.judging_seconds
-    plugin = Plugin(exercise, suite, session, job, on_phase)
-    try:
-        session.source = read_source(job.source)
-        on_phase("importing your file")
-        session.load()
-        session.deadline = time.monotonic() + exercise.limits.judging_seconds
-    except Rejected as rejected:
-        plugin.refused = rejected
+    plugin = Plugin(exercise, suite, session, receive, on_phase)
     plugin.execute()
     session.close()
     usage = Usage(
-        wall_seconds=round(time.monotonic() - started, 4),
+        wall_seconds=round(time.monotonic() - plugin.started, 4),
         cpu_seconds=round(session.cpu_seconds, 4),
         peak_memory_mib=round(session.peak_memory_mib, 1),
         calls=session.calls,
@@ -146,14 +135,21 @@ class Plugin:
     """The only pytest plugin in the judge: fixtures, points, and what became of each test."""
 
     def __init__(
-        self, exercise: Exercise, suite: str, session: Session, job: Job, on_phase: Callable[[str], None]
+        self,
+        exercise: Exercise,
+        suite: str,
+        session: Session,
+        receive: Callable[[], Job],
+        on_phase: Callable[[str], None],
     ) -> None:
         """Know the tests the suite must have before pytest is asked."""
         self.exercise = exercise
         self.suite = suite
         self.session = session
-        self.job = job
+        self.receive = receive
         self.on_phase = on_phase
+        self.job = Job(b"", "", b"", [])
+        self.started = 0.0
         self.refused: Rejected | None = None
         self.log = ""
         self.outcomes: dict[str, Outcome] = {}
@@ -171,23 +167,27 @@ class Plugin:
             os.environ.pop(name, None)
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         sys.dont_write_bytecode = True
-        if self.refused is not None:
-            return
         path = self.exercise.tests(self.suite)
         arguments = [str(path), "-c", os.devnull, "--rootdir", str(path.parent), "--noconftest", "--assert=plain"]
         arguments += ["--import-mode=importlib", "--strict-markers", "-W", "ignore"]
-        for unused in (
-            "cacheprovider",
-            "terminal",
-            "faulthandler",
-            "junitxml",
-            "pastebin",
-            "doctest",
-            "stepwise",
-            "unraisableexception",
-        ):
+        for unused in _UNUSED:
             arguments += ["-p", f"no:{unused}"]
         pytest.main(arguments, plugins=[self])
+        if not self.started:  # pytest failed before it had collected
+            self.begin()
+
+    def begin(self) -> None:
+        """Take the job and have the sandbox load the submission; only now does its time run."""
+        self.job = self.receive()
+        self.started = time.monotonic()
+        self.session.places = self.job.places
+        try:
+            self.session.source = read_source(self.job.source)
+            self.on_phase("importing your file")
+            self.session.load()
+        except Rejected as rejected:
+            self.refused = rejected
+        self.session.deadline = time.monotonic() + self.exercise.limits.judging_seconds
 
     def done(self, usage: Usage, environment: Environment) -> Done:
         """Put the outcomes together; a test without one makes the judging our fault."""
@@ -200,6 +200,9 @@ class Plugin:
                 outcome.verdicts = [self.refused.verdict]
         if self.session.unusable is not None:
             verdicts.append(self.session.unusable.verdict)
+        never = [outcome.name for outcome in self.outcomes.values() if not outcome.verdicts]
+        if never or not self.outcomes:
+            self.log += f"never run: {', '.join(never) or 'there is no test'}\n"
         if self.log:
             verdicts.append(Verdict.INTERNAL_ERROR)
         for name, explanation in choose(self.candidates).items():
@@ -210,12 +213,13 @@ class Plugin:
         if verdict is Verdict.INTERNAL_ERROR:
             message = "The grader failed; this is our fault and uses no attempt."
         forged = self.session.unusable is not None and self.session.unusable.verdict is Verdict.PROTOCOL_VIOLATION
+        scored = not forged and verdict is not Verdict.INTERNAL_ERROR
         report = Report(
             exercise=self.exercise.name,
             exercise_version=self.exercise.version,
             suite=self.suite,
             verdict=verdict,
-            score=0.0 if forged else sum(test.points for test in tests),
+            score=sum(test.points for test in tests) if scored else 0.0,
             max_score=sum(test.max_points for test in tests),
             message=message or (self.session.unusable.message if forged and self.session.unusable else ""),
             tests=tests,
@@ -256,6 +260,12 @@ class Plugin:
     def pytest_internalerror(self, excrepr: object) -> None:
         """Log a failure of pytest or of this plugin: it is our fault."""
         self.log += f"{excrepr}\n"
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Begin once everything is ready; a file that cannot be imported leaves nothing to run."""
+        self.begin()
+        if self.refused is not None:
+            session.items.clear()
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Log tests that cannot be collected: they are our fault."""

@@ -299,10 +299,13 @@ def _build_array(node: _Array, data: memoryview) -> Any:
         torch = sys.modules.get("torch")
         if torch is None:
             return Unsupported("torch.Tensor")
+        dtype = getattr(torch, node.dtype)
         flat = np.frombuffer(data, np.uint8).copy()
+        if not flat.size:
+            return torch.empty(node.shape, dtype=dtype)
         if node.dtype == "bool":
             flat = (flat != 0).astype(np.uint8)
-        return torch.from_numpy(flat).view(getattr(torch, node.dtype)).reshape(node.shape)
+        return torch.from_numpy(flat).view(dtype).reshape(node.shape)
     if node.dtype == "bool":  # a byte other than 0 and 1 would be a bool that is neither
         array = np.frombuffer(data, np.uint8) != 0
     else:

@@ -160,6 +160,7 @@ TORCH = {
     .replace('"numpy"', '"torch"')
     .replace('"array"', '"tensor"')
     .replace("memory_mib = 96", "memory_mib = 256"),
+    "wrong/no_factor.py": FUNCTION["wrong/no_factor.py"].replace("test_factor", "test_doubles"),
     "public_tests.py": '''"""Examples."""
 import torch
 from grader.checkers import assert_close
@@ -181,11 +182,6 @@ def test_doubles(submission, reference, rng):
     x = torch.from_numpy(918273.0 + rng.normal(size=3))
     assert_autograd(submission.double, reference.double, x, rng=rng)
 
-
-@pytest.mark.points(1)
-def test_factor(submission, reference, rng):
-    """Uses the factor."""
-    x = torch.from_numpy(rng.normal(size=4))
     assert_close(submission.double(x, factor=3.0), reference.double(x, factor=3.0))
 ''',
 }

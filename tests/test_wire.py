@@ -1,5 +1,6 @@
 """Frames: whatever bytes come, a value or a WireError; and every value crosses as it is, memory layout included."""
 
+import contextlib
 import json
 import math
 import struct
@@ -483,7 +484,24 @@ def test_generators_cross_by_their_state(bits):
 def test_tensors_of_every_dtype_and_layout_cross():
     """Tensors keep dtype (bfloat16 too), values, strides; 0-d and empty ones included."""
     torch = pytest.importorskip("torch")
-    peer = Peer(torch=True)
+    with contextlib.closing(Peer(torch=True)) as peer:
+        check_tensors(torch, peer)
+
+
+@pytest.mark.parametrize("shape", [[0], [2, 0], [0, 2**40], [0, 2**40, 2**40], [0] + [2**40] * 7, [1] * 8, []])
+@pytest.mark.parametrize("dtype", wire.DTYPES)
+def test_tensor_headers_of_any_shape_give_a_tensor_or_a_wire_error(shape, dtype):
+    """PyTorch, too, is never asked for a shape that it cannot make."""
+    pytest.importorskip("torch")
+    try:
+        _, value, _ = feed(frame(ok(array(shape, dtype, "tensor")), bytes(16)))
+    except WireError:
+        return
+    assert list(value.shape) == shape
+
+
+def check_tensors(torch, peer):
+    """Echo them all."""
     assert peer.ask({"op": "load", "interface": []}, source=LOOK) is None
     for name in harness.TORCH_DTYPES:
         dtype = getattr(torch, name)
@@ -500,7 +518,6 @@ def test_tensors_of_every_dtype_and_layout_cross():
         assert strides == list(want.contiguous().stride() if shared else want.stride())
         assert contiguous == (shared or want.is_contiguous())
         assert torch.equal(peer.ask({"op": "echo"}, value=want), want)
-    peer.close()
 
 
 @given(text=st.text(max_size=100))
