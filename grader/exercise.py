@@ -24,6 +24,8 @@ from grader.returns import ReturnsError, parse_returns
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 MAX_SOURCE_BYTES = 256 * 1024
 _TORCH_MEMORY_MIB = 2048
+_MAX_LIMIT = 100_000
+_MAX_NAME = 60
 _FILES = ("exercise.toml", "statement.md", "starter.py", "public_tests.py", "hidden_tests.py")
 _CAUGHT_BY = re.compile(r"^Caught by (test_\w+(?:, test_\w+)*)\.$", re.MULTILINE)
 
@@ -189,11 +191,11 @@ def load(name: str) -> Exercise:
     Raises NotFound with the nearest name, or ExerciseError with file, line and remedy.
     """
     for root in roots():
-        if NAME.fullmatch(name) and (root / name).is_dir():
+        if len(name) <= _MAX_NAME and NAME.fullmatch(name) and (root / name).is_dir():
             return load_folder(root / name)
     near = difflib.get_close_matches(name.replace("_", "-").lower(), names(), n=1, cutoff=0.5)
     hint = f"did you mean `{near[0]}`?" if near else "`grader list` shows every exercise"
-    raise NotFound("E5101", f"there is no exercise called {name!r}", hint=hint)
+    raise NotFound("E5101", f"there is no exercise called {name[:_MAX_NAME]!r}", hint=hint)
 
 
 def load_folder(folder: Path) -> Exercise:
@@ -209,6 +211,7 @@ def load_folder(folder: Path) -> Exercise:
     for file in _FILES:
         if not (folder / file).is_file():
             raise _malformed(folder / file, 0, "the file is missing", "see `grader new --help` for a whole folder")
+    _text(folder / "statement.md")
     toml = _read_toml(folder / "exercise.toml")
     starter = _parse(folder / "starter.py")
     reference = _find_reference(folder)
@@ -272,8 +275,9 @@ def _check_values(path: Path, text: str, toml: _Toml) -> None:
     if not toml.title.strip():
         raise fail("title", "the title is empty", "say in one line what is to be written")
     for limit in msgspec.structs.fields(Limits):
-        if getattr(toml.limits, limit.name) <= 0:
-            raise fail(limit.name, f"{limit.name} must be more than 0", "leave it out to take the default")
+        if not 0 < getattr(toml.limits, limit.name) <= _MAX_LIMIT:
+            cause = f"{limit.name} must be more than 0 and at most {_MAX_LIMIT:,}"
+            raise fail(limit.name, cause, "leave it out to take the default")
     if not toml.functions and not toml.classes:
         raise fail("functions", "no [[functions]] and no [[classes]]", "name what a submission must define")
     if not toml.versions:
@@ -377,9 +381,21 @@ def _check_tests(path: Path) -> None:
     for test in tests:
         if not ast.get_docstring(test):
             raise _malformed(path, test.lineno, f"{test.name} has no title", "say in its docstring what must hold")
+        for mark in test.decorator_list:
+            if ast.unparse(mark).startswith("pytest.mark.points") and points(mark) is None:
+                cause = f"{test.name}: points(n) takes one number, 0 or more"
+                raise _malformed(path, mark.lineno, cause, "write `@pytest.mark.points(2)`")
         if test.name in seen:
             raise _malformed(path, test.lineno, f"{test.name} is defined twice", "give each test a name of its own")
         seen.add(test.name)
+
+
+def points(decorator: ast.expr) -> float | None:
+    """Return n of a decorator `@pytest.mark.points(n)`; None for any other."""
+    match decorator:
+        case ast.Call(func=function, args=[ast.Constant(value=int() | float() as value)], keywords=[]):
+            return float(value) if ast.unparse(function) == "pytest.mark.points" and 0 <= value <= _MAX_LIMIT else None
+    return None
 
 
 def _read_wrong(path: Path, tests: set[str]) -> Wrong:

@@ -32,6 +32,7 @@ MAX_INT = 1 << 63
 MAX_STR = 1 << 16
 MAX_KEY = 200
 MAX_HEADER_BYTES = 1 << 20
+MAX_CALLBACK_BYTES = 1 << 18
 MAX_RETAINED_BYTES = 256 << 20
 Node = dict[str, Any]
 PLAIN = {"none": type(None), "bool": bool, "int": int, "float": float, "complex": complex, "str": str}
@@ -69,8 +70,9 @@ class Importer:
 class Encoder:
     """Turns a value into a node of the header and the bytes of its arrays; trusts no method of the value."""
 
-    def __init__(self, harness: "Harness") -> None:
-        """Begin one reply."""
+    def __init__(self, harness: "Harness", max_bytes: int) -> None:
+        """Begin one reply, with arrays of at most so many bytes."""
+        self.max_bytes = max_bytes
         self.harness = harness
         self.payload: list[memoryview] = []
         self.nodes = 0
@@ -140,7 +142,7 @@ class Encoder:
     def take(self, size: int) -> None:
         """Count bytes before any are copied: `np.broadcast_to(0, 10**10)` is small until then."""
         self.bytes += size
-        if self.bytes > self.harness.max_answer_bytes:
+        if self.bytes > self.max_bytes:
             raise Refusal("oversize")
 
 
@@ -446,7 +448,10 @@ class Harness:
 
         def function(*args: Any) -> Any:
             with self.lock:
-                self.reply({"status": "callback", "id": number}, list(args))
+                try:
+                    self.reply({"status": "callback", "id": number}, list(args))
+                except Refusal:
+                    raise ValueError("the function cannot be evaluated at so large an argument") from None
                 request, payload = self.receive()
                 if request is not None:
                     self.nonce = request["nonce"]
@@ -461,7 +466,10 @@ class Harness:
     def reply(self, fields: Node, value: Any = None) -> None:
         """Send one reply; not while another thread waits for the judge to answer its callback."""
         with self.lock:
-            encoder = Encoder(self)
+            is_call = fields["status"] == "callback"
+            encoder = Encoder(
+                self, min(MAX_CALLBACK_BYTES, self.max_answer_bytes) if is_call else self.max_answer_bytes
+            )
             if fields["status"] != "error":
                 fields["value"] = encoder.node(value)
             self.send({"nonce": self.nonce, **fields}, encoder.payload)

@@ -109,7 +109,7 @@ class InProcess:
 
     def ask(self, header: dict[str, Any], values: dict[str, Any]) -> Any:
         """Carry out one request and return its decoded value or `wire.Failed`."""
-        self._callbacks = {callback.id: callback for callback in callbacks_in(values)}
+        self._callbacks.update((callback.id, callback) for callback in callbacks_in(values))
         self._harness.handle(*_parse(wire.encode({**header, "nonce": ""}, **values)))
         reply, payload = self._last()
         return reply if isinstance(reply, wire.Failed) else wire.decode(reply, payload)
@@ -173,8 +173,8 @@ def _explains(transcript: Sequence[Request], wrong: Iterator[Any], right: Sequen
 
 def _tells(answer: Any) -> bool:
     """Tell whether programs that give this answer have something in common: more than zeros alone, or NaN alone."""
-    if isinstance(answer, list | tuple):
-        return any(_tells(part) for part in answer)
+    if isinstance(answer, list | tuple | dict):
+        return any(_tells(part) for part in (answer.values() if isinstance(answer, dict) else answer))
     array = _as_array(answer)
     if array is None:
         return isinstance(answer, str)
@@ -183,6 +183,11 @@ def _tells(answer: Any) -> bool:
 
 def _match(theirs: Any, wrong: Any, right: Any) -> bool | None:
     """Compare one answer: None if `wrong` is not what the submission said, else whether it differs from `right`."""
+    if isinstance(theirs, dict):
+        if not isinstance(wrong, dict) or wrong.keys() != theirs.keys():
+            return None
+        rights = list(map(right.get, theirs)) if isinstance(right, dict) and right.keys() == theirs.keys() else None
+        return _match(list(theirs.values()), list(map(wrong.get, theirs)), rights)
     if isinstance(theirs, list | tuple):
         if not isinstance(wrong, list | tuple) or len(wrong) != len(theirs):
             return None

@@ -138,11 +138,15 @@ class World:
 
 
 def shift(array: Any, unit: float, rng: np.random.Generator) -> None:
-    """Change each element of a float64 array in place by a random part of up to `unit` of itself."""
+    """Change each element of a float64 array in place by a random part of up to `unit` of itself, up or down.
+
+    The part is added: a factor 1 + 2**-53 r would round to 1 or less, and float64 inputs only ever shrink.
+    """
     if not floats(array):
         return
-    factor = 1 + unit * rng.uniform(-1, 1, size=tuple(array.shape))
-    array *= sys.modules["torch"].from_numpy(np.asarray(factor)) if is_tensor(array) else factor
+    part = unit * rng.uniform(-1, 1, size=tuple(array.shape))
+    part = sys.modules["torch"].from_numpy(np.asarray(part)) if is_tensor(array) else part
+    array += array * part
 
 
 def worlds(dtype: str) -> list[World]:
@@ -231,26 +235,28 @@ class OracleFunction:
     def record(self, *args: Any, **kwargs: Any) -> "OracleRecording":
         """Call it with every floating tensor as a leaf that requires grad, in every world."""
         args, kwargs = plain(args), plain(kwargs)
-        dtype = working_dtype([args, kwargs])
+        dtype = self._owner.dtype if self._owner is not None else working_dtype([args, kwargs])
 
         def run(world: World) -> tuple[Any, list[Any]]:
             inside, named = (world.enter(part, dtype, self._oracle.rng) for part in (args, kwargs))
             leaves = [leaf.requires_grad_() for leaf in floats([inside, named])]
-            return self._function(*inside, **named), leaves
+            return self._in(world.name)(*inside, **named), leaves
 
         def forward(*points: Any) -> Any:
             with np.errstate(all="ignore"):
                 inside, named = _refill([list(args), kwargs], iter(points))
-                return self._function(*inside, **named)
+                return self._in("exact")(*inside, **named)
 
         given = floats([list(args), kwargs])
         answers = self._oracle.run(run, dtype)
         return OracleRecording(self._oracle, dtype, answers, self._returns, given, forward, self._name)
 
     def _call(self, world: World, dtype: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        function = self._function if self._owner is None else getattr(self._owner.by_world[world.name], self._function)
         inside, named = (world.enter(part, dtype, self._oracle.rng) for part in (args, kwargs))
-        return function(*inside, **named)
+        return self._in(world.name)(*inside, **named)
+
+    def _in(self, world: str) -> Any:
+        return self._function if self._owner is None else getattr(self._owner.by_world[world], self._function)
 
 
 class OracleHeld(PerWorld):
@@ -280,8 +286,18 @@ class OracleObject(PerWorld):
             return OracleFunction(self.oracle, name, returns, f"{self._class}.{name}", self)
         if name not in self._attributes:
             raise AttributeError(f"exercise.toml declares no {name}")
-        values = {world: getattr(copy, name) for world, copy in self.by_world.items()}
+        values = {world: getattr(each, name) for world, each in self.by_world.items()}
         return expect(values, parse_returns(self._attributes[name]), self.dtype, f"The attribute {name}")
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Give a torch module parameters and buffers, and with them the dtype to work in."""
+        state = plain(state)
+        self.dtype = working_dtype(state)
+        module = self.by_world["exact"]
+        self.by_world = {}
+        for world in worlds(self.dtype):
+            self.by_world[world.name] = copy.deepcopy(module).to(getattr(sys.modules["torch"], world.dtype))
+            self.by_world[world.name].load_state_dict(world.enter(state, self.dtype, self.oracle.rng))
 
 
 class OracleRecording(PerWorld):
@@ -305,13 +321,17 @@ class OracleRecording(PerWorld):
         outputs = {world: output for world, (output, _) in by_world.items()}
         self.output = expect(outputs, returns, dtype, f"The answer of {name}")
 
-    def backward(self, *cotangents: Any) -> tuple[Expected, ...]:
-        """Return the gradients of the leaves for cotangents like the outputs."""
+    def backward(
+        self, *cotangents: Any, module: PerWorld | None = None, parameters: Sequence[str] = ()
+    ) -> tuple[Expected, ...]:
+        """Return the gradients of the leaves, or of a module's named parameters, for cotangents like the outputs."""
         torch = sys.modules["torch"]
         cotangents = plain(cotangents)
 
         def run(world: World) -> list[Any]:
             output, leaves = self.by_world[world.name]
+            if module is not None:
+                leaves = [module.by_world[world.name].get_parameter(name) for name in parameters]
             inside = world.enter(list(cotangents), self.dtype, self.oracle.rng)
             found = torch.autograd.grad(floats([output]), leaves, inside, allow_unused=True, retain_graph=True)
             return [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, found, strict=True)]

@@ -194,7 +194,7 @@ def spoken(value: Any) -> str:
     if value is None:
         return "None (is a `return` missing?)"
     if isinstance(value, Unsupported):
-        return f"an object of type {value.type_name}"
+        return f"an object of type {value.type_name}" if value.type_name else "an object of a type of its own"
     if type(value).__name__ in ("ndarray", "Scalar", "Tensor"):
         inner = value.array if isinstance(value, Scalar) else value
         what = "a torch tensor" if type(value).__name__ == "Tensor" else "a NumPy array"

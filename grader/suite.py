@@ -20,7 +20,7 @@ from grader import __version__
 from grader.checkers import Margins
 from grader.engine import Process
 from grader.engine import engine as find_engine
-from grader.exercise import Exercise, Wrong
+from grader.exercise import Exercise, Wrong, points
 from grader.judge import Done, Job
 from grader.mistakes import choose, coinciding
 from grader.oracle import Oracle, load_module
@@ -328,7 +328,5 @@ class Plugin:
 
 def _points(node: ast.FunctionDef) -> float:
     """Return the argument of the `points` mark; 1 without one."""
-    for decorator in node.decorator_list:
-        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.points":
-            return float(ast.literal_eval(decorator.args[0]))
-    return 1.0
+    found = [value for value in map(points, node.decorator_list) if value is not None]
+    return found[0] if found else 1.0

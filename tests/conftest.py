@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,7 +160,10 @@ TORCH = {
     "exercise.toml": FUNCTION["exercise.toml"]
     .replace('"numpy"', '"torch"')
     .replace('"array"', '"tensor"')
-    .replace("memory_mib = 96", "memory_mib = 256"),
+    .replace("memory_mib = 96", "memory_mib = 256")
+    .replace("call_seconds = 0.5", "call_seconds = 2.0")
+    .replace("import_seconds = 1.0", "import_seconds = 3.0")
+    .replace("judging_seconds = 4.0", "judging_seconds = 8.0"),
     "wrong/no_factor.py": FUNCTION["wrong/no_factor.py"].replace("test_factor", "test_doubles"),
     "public_tests.py": '''"""Examples."""
 import torch
@@ -240,7 +244,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     before = set(living_children())
 
-    def run(exercise: Exercise, source: bytes | str, **options: str) -> Report:
+    def run(exercise: Exercise, source: bytes | str, **options: Any) -> Report:
         content = source.encode() if isinstance(source, str) else source
         started = time.monotonic()
         report = judge.judge(exercise, content, **options)

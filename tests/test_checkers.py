@@ -1,9 +1,12 @@
-"""The checkers: right programs of every style pass, wrong and imprecise ones do not, and no message gives a value away."""
+"""The checkers: right programs of every style pass, wrong ones do not, and no message gives a value away."""
+
+# ruff: noqa: ARG005, D103, PLW0108 - the programs compared here are a line or two, and named for what they do
 
 import math
 import re
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,6 +26,7 @@ from grader.checkers import (
     tolerance,
 )
 from grader.oracle import Expected, Oracle
+from grader.proxy import RemoteFunction, Submission
 from grader.verdict import Rejected, Verdict
 
 NARROWER = {"float32": "float16", "float64": "float32"}
@@ -39,12 +43,12 @@ def oracle(seed=0, returns="array", kind="numpy", **functions):
 
 
 def expected(function, *args, seed=0):
-    """What the reference `function` wants for `args`."""
+    """Return what the reference `function` wants for `args`."""
     return oracle(seed, f=function).f(*args)
 
 
 def message(got, want, names=None):
-    """The message with which an answer is rejected."""
+    """Return the message with which an answer is rejected."""
     with pytest.raises(Rejected) as rejected:
         assert_close(got, want, names)
     assert rejected.value.verdict is Verdict.WRONG_ANSWER
@@ -231,16 +235,17 @@ def test_right_programs_of_every_style_stay_far_inside_the_tolerance(function, d
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("function", STYLES, ids=lambda function: function.__name__)
 def test_a_narrower_type_inside_is_rejected(function, dtype):
-    """Half precision inside float32 exceeds the tolerance 4 times or more in every draw, float32 inside float64 500 times.
+    """Half precision inside float32 exceeds the tolerance by 4 in every draw, float32 inside float64 by 500.
 
     Together with the test above: HONEST and ULPS stand a factor of 3 from right programs and 4 from wrong ones.
     """
     ratios = []
-    for seed in range(60):
+    for seed in range(120):
         rng = np.random.default_rng([seed, 2])
         args = draw(rng, function, dtype)
         want = expected(function, *args, seed=seed)
-        got = function(*(arg.astype(NARROWER[dtype]) for arg in args)).astype(dtype)
+        with np.errstate(invalid="ignore"):
+            got = function(*(arg.astype(NARROWER[dtype]) for arg in args)).astype(dtype)
         if got.size >= 3 and args[0].shape[-1] > 3:
             ratios.append(float(np.max(np.abs(got - want.want) / tolerance(want))))
     assert len(ratios) > 20
@@ -285,7 +290,7 @@ def weights_by_loops(q, k):
 def test_sixteen_bits_pass_with_and_without_upcasting(dtype):
     """In 16-bit dtypes right programs pass whether or not their intermediates are wider, and wrong ones do not."""
     Margins.largest_passed = 0.0
-    for seed in range(150):
+    for seed in range(60):
         rng = np.random.default_rng([seed, 4])
         width = int(rng.choice([1, 4, 16, 33]))
         q, k = (torch.from_numpy(rng.normal(size=(rows, width))).to(dtype) for rows in (5, 7))
@@ -359,6 +364,15 @@ def test_squares_that_underflow_in_float32_are_still_held_to_float64():
     message(x * x * (1 + 1e-9), want)
 
 
+def test_rows_that_underflow_do_not_excuse_the_others():
+    """Most rows lose all of themselves in float32; the row of size 1 is held to its rounding all the same."""
+    x = np.array([[-1.0, -2.0], [-200.0, -300.0], [-300.0, -250.0], [-200.0, -400.0]], np.float32)
+    want = expected(np.exp, x)
+    assert_close(np.exp(x), want)
+    message(np.exp(x) * np.float32(1.001), want)
+    assert np.max(tolerance(want)) < 1e-4
+
+
 def test_a_tolerance_that_proves_nothing_is_our_fault():
     """At a kink, and where rounding decides the answer, the comparison raises OracleError instead of passing all."""
     with pytest.raises(OracleError, match="prove nothing"):
@@ -393,8 +407,8 @@ def test_parts_are_counted_and_named():
     right = softmax(x)
     assert_close((right, (right, right)), want, names=("loss", "grads"))
     assert message((right, (right, 2 * right)), want, names=("loss", "grads")).startswith("grads[1] is wrong")
-    assert message((right, (right,)), want, names=("loss", "grads")) == "grads has 1 parts; 2 are expected."
-    assert message((right,), want) == "The answer has 1 parts; 2 are expected."
+    assert message((right, (right,)), want, names=("loss", "grads")) == "grads has 1 part; 2 are expected."
+    assert message((right,), want) == "The answer has 1 part; 2 are expected."
     assert message((2 * right, (right, right)), want).startswith("Part 1 of the answer of f is wrong")
     assert message(right, want) == "The answer is a single value; 2 are expected."
     assert_close({"a": right}, {"a": expected(softmax, x)})
@@ -437,10 +451,10 @@ def test_public_examples_show_the_values():
     assert message(np.array([1.0, 3.0]), [1.0, 2.0]).endswith("Expected [1., 2.], got [1., 3.].")
     assert message(np.array([1, 3]), np.array([1, 2])).endswith("Expected [1, 2], got [1, 3].")
     assert message(np.array([1.0, np.nan]), [1.0, 2.0]).endswith("Expected [1., 2.], got [ 1., nan].")
-    assert_close(np.float32([0.1, 0.2]), [0.1, 0.2])
-    message(np.float32([0.1, 0.2001]), [0.1, 0.2])
+    assert_close(np.array([0.1, 0.2], np.float32), [0.1, 0.2])
+    message(np.array([0.1, 0.2001], np.float32), [0.1, 0.2])
     assert_close(0.1 + 0.2, 0.3)
-    message(np.float32([1.0]), np.array([1.0]))
+    message(np.array([1.0], np.float32), np.array([1.0]))
 
 
 ANSWERS = [
@@ -560,7 +574,7 @@ FORWARDS = {
 
 @pytest.mark.parametrize("name", FORWARDS)
 def test_finite_differences_know_how_exact_they_are(name):
-    """No false alarm over ten powers of ten of scale and with cancellation, and a gradient off by 1 % is still found."""
+    """No false alarm over ten powers of ten of scale and with cancellation; a gradient off by 1 % is still found."""
     forward, gradient = FORWARDS[name]
     found = 0
     for seed in range(150):
@@ -591,13 +605,15 @@ def test_differences_that_are_not_finite_are_our_fault():
 # --- autograd
 
 
-class Recorded:
+class Recorded(RemoteFunction):
     """A stand-in for `submission.f` that computes here, as the harness does over there."""
 
     def __init__(self, function, spoil=lambda gradient: gradient):
+        """Compute with `function`, and do `spoil` to every gradient."""
         self.function, self.spoil = function, spoil
 
     def record(self, *args, **kwargs):
+        """Call the function with leaves that require grad."""
         leaves = [arg.clone().requires_grad_() for arg in args]
         output = self.function(*leaves, **kwargs)
 
@@ -610,7 +626,7 @@ class Recorded:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 def test_autograd_of_right_programs_passes_and_of_wrong_ones_does_not(dtype):
     """Output and gradients are compared; a wrong gradient behind a right output is rejected."""
-    for seed in range(25):
+    for seed in range(6):
         rng = np.random.default_rng([seed, 11])
         q, k = (torch.from_numpy(rng.normal(size=(rows, 4))).to(dtype) for rows in (5, 7))
         reference = oracle(seed, "tensor", "torch", f=attention_weights)
@@ -625,14 +641,15 @@ def test_autograd_of_right_programs_passes_and_of_wrong_ones_does_not(dtype):
 # --- arguments
 
 
-class Watched:
+class Watched(Submission):
     """A stand-in for `submission`: what the harness says of the arguments."""
 
     def __init__(self, answer):
+        """Say `answer` to every request."""
         text = {"title": "-", "track": "-", "difficulty": 1, "kind": "numpy", "versions": {"1": "-"}}
         text["functions"] = [{"name": "f", "signature": "(x, y, axis=-1)", "returns": "array"}]
         made_up = exercises.Exercise("made-up", Path(), Path(), msgspec.convert(text, exercises._Toml), ())
-        self.session = SimpleNamespace(exercise=made_up, ask=lambda where, header: answer)
+        self.session: Any = SimpleNamespace(exercise=made_up, ask=lambda where, header: answer)
 
 
 @pytest.mark.parametrize(
@@ -640,7 +657,7 @@ class Watched:
     [
         ([[0, "f", 1]], "f changed its argument `y`."),
         ([[3, "f", "axis"]], "f changed its argument `axis`."),
-        ([[0, "f", 9]], "f changed its argument 10."),
+        ([[0, "f", 9]], "f changed its argument by position."),
         ([[0, "ignore all rules", "secret"]], "Your file changed its argument by keyword."),
         ([["f"]], "An argument was changed."),
         ([7], "An argument was changed."),
@@ -656,7 +673,8 @@ def test_a_changed_argument_is_named_in_our_words(answer, said):
 def test_unchanged_arguments_pass_and_nonsense_is_a_violation():
     """An empty list passes; anything but a list is not an answer."""
     assert_unchanged(Watched([]))
-    for answer in (None, {}, "f", 0):
+    answers: list[object] = [None, {}, "f", 0]
+    for answer in answers:
         with pytest.raises(Rejected) as rejected:
             assert_unchanged(Watched(answer))
         assert rejected.value.verdict is Verdict.PROTOCOL_VIOLATION

@@ -1,0 +1,71 @@
+"""Every exercise of the repository proves itself: gate, wrong files, public examples, right solutions."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from grader import exercise as exercises
+from grader import gate, judge
+from grader.verdict import Verdict
+
+pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+
+ROOT = Path(__file__).parent.parent
+NAMES = sorted(path.parent.name for path in (ROOT / "exercises").glob("*/exercise.toml"))
+SOLUTIONS = sorted((ROOT / "tests" / "solutions").glob("*/*.py"))
+
+
+@pytest.fixture(autouse=True)
+def own_exercises(monkeypatch):
+    """Look at this repository's exercises only."""
+    monkeypatch.delenv("GRADER_EXERCISES", raising=False)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_exercise_passes_the_gate(name):
+    """The reference is accepted on 20 seeds; starter, fakes, garbage and every wrong file are rejected as they must."""
+    found = gate.verify(exercises.load(name))
+    assert found.problems == []
+    assert found.seeds == 20
+    assert found.largest_honest < 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_exercise_is_complete(name):
+    """At least 10 wrong files with sentences of their own, and at least 3 public examples."""
+    exercise = exercises.load(name)
+    assert len(exercise.wrong) >= 10
+    sentences = [wrong.explanation for wrong in exercise.wrong]
+    assert len(set(sentences)) == len(sentences)
+    assert all(sentence.endswith((".", "?", "!")) for sentence in sentences)
+    tree = ast.parse(exercise.tests("public").read_text(encoding="utf-8"))
+    assert sum(isinstance(node, ast.FunctionDef) and node.name.startswith("test_") for node in tree.body) >= 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_hidden_test_catches_a_wrong_file(name):
+    """A hidden test that no mistake in wrong/ needs would prove nothing."""
+    exercise = exercises.load(name)
+    tree = ast.parse(exercise.tests("hidden").read_text(encoding="utf-8"))
+    tests = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+    assert tests - {test for wrong in exercise.wrong for test in wrong.caught_by} == set()
+
+
+def test_every_exercise_has_right_solutions_in_other_styles():
+    """tests/solutions has files for every exercise, and for nothing else."""
+    assert {path.parent.name for path in SOLUTIONS} == set(NAMES)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_right_solution_is_accepted(path):
+    """Honest work in any style gets every point, whatever the seed, and on the public examples too."""
+    exercise = exercises.load(path.parent.name)
+    gate.preload(exercise)
+    for suite in ("hidden", "hidden", "hidden", "public"):
+        report = judge.judge(exercise, path.read_bytes(), suite=suite)
+        failed = [(test.name, test.message) for test in report.tests if test.verdict is not Verdict.ACCEPTED]
+        assert report.verdict is Verdict.ACCEPTED, (report.seed, report.message, failed, report.log)
+        assert report.score == report.max_score
