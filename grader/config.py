@@ -8,6 +8,7 @@ The folder's file is `.grader.toml` in the current folder or the nearest one abo
 `GRADER_EXERCISES` (further folders of exercises) is read by `grader.exercise`.
 """
 
+import contextlib
 import getpass
 import os
 import secrets
@@ -42,15 +43,13 @@ class Config:
         path = self.home / "secret"
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            made = self.home / f"secret.{os.getpid()}"
+            made = self.home / f"secret.{os.getpid()}.{secrets.token_hex(4)}"
             if not path.exists():
                 descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(secrets.token_bytes(_SECRET_BYTES))
-                try:
+                with contextlib.suppress(FileExistsError):
                     os.link(made, path)  # whole or not at all, and only one of two processes
-                except FileExistsError:
-                    pass
                 made.unlink()
             return path.read_bytes()
         except OSError as error:

@@ -133,9 +133,7 @@ def _judge(
         raise Interrupted(queued.submission) from None
 
 
-def _finish(
-    store: "Store", claim: "Claim", process: judge.JudgeProcess, config: Config, on_phase: Tell | None
-) -> None:
+def _finish(store: "Store", claim: "Claim", process: judge.JudgeProcess, config: Config, on_phase: Tell | None) -> None:
     """Judge what was claimed and store the report; on Ctrl-C put the judging back into the queue."""
     try:
         report = process.run(

@@ -756,7 +756,8 @@ def test_factor(submission, reference, rng):
 
 
 ODD_ANSWERS = [
-    "np.zeros((0, 1 << 20))", "np.zeros((1,) * 32)", "np.array(None)", "np.float64('nan')", "x.astype(complex)", "1 << 62",
+    "np.zeros((0, 1 << 20))", "np.zeros((1,) * 32)", "np.array(None)", "np.float64('nan')", "x.astype(complex)",
+    "1 << 62",
     "[x] * 5000", "np.ma.array(x, mask=True)", "np.broadcast_to(x, (10 ** 6, x.size))", "iter([x])",
     "type('T', (), {'__module__': 5})()",
 ]  # fmt: skip

@@ -1,11 +1,12 @@
 """Settings: environment over the folder's file over the user's; a bad one is told by name."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from grader import config
-from grader.errors import UsageError
+from grader.errors import OurFault, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +75,22 @@ def test_every_setting_is_documented():
     for name, variable in config.SETTINGS.items():
         assert name in config.__doc__
         assert variable in config.__doc__
+
+
+def test_the_secret_is_made_once_and_kept_for_the_owner_alone(folder):
+    """Many threads that ask at once for the key of the random inputs get the same one; nobody else may read it."""
+    settings = config.Config(home=folder / "home", learner="ada")
+    with ThreadPoolExecutor(8) as pool:
+        secrets = set(pool.map(lambda _: settings.secret(), range(8)))
+    assert len(secrets) == 1
+    assert len(secrets.pop()) == 32
+    assert (settings.home / "secret").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in settings.home.iterdir()] == ["secret"]
+
+
+def test_a_home_that_keeps_no_secret_is_told(folder):
+    """Where the home cannot hold the key, the error names the place and the remedy."""
+    (folder / "file").write_text("in the way")
+    with pytest.raises(OurFault, match="key of the random inputs") as caught:
+        config.Config(home=folder / "file", learner="ada").secret()
+    assert str(folder / "file") in caught.value.cause
