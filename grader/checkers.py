@@ -12,7 +12,8 @@ inside a float32 answer loses 2^13 times u. HONEST = 64 and ULPS = 32 lie near t
 error / tolerance over sums, products, softmax, variance, sigmoid, logsumexp and layer norm of up to 256 terms:
 
     at most 0.25    right programs in many styles, float32 and float64, 800 draws each: tanh for sigmoid, then loops
-    6 and more      half precision inside float32, the luckiest of 400 draws; the median is 30 to 90
+    6 and more      half precision inside float32, the luckiest of 400 draws of 3 elements and 4 terms or more; the
+                    median is 30 to 90 (a lone element can be right by luck)
     500 and more    float32 inside float64, 1e-8 added in float64, a constant off by 1e-3 in float64: the luckiest draw
 
 For 16-bit dtypes there is no narrower type to exclude and 64 times the loss would be the answer itself: 16 and 4. Right
