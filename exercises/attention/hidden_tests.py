@@ -30,7 +30,11 @@ def draw(rng, leading, sizes, dtype=FLOAT64):
 
 
 def draw_mask(rng, *shape):
-    """Draw a bool mask (..., L or 1, S or 1): in every row some True and some False, where a row has room for both."""
+    """Draw a bool mask (..., L or 1, S or 1): in every row some True and some False, where a row has room for both.
+
+    The last query always sees the first two keys: where every query saw one key, the gradient in query would be 0 but
+    for rounding, and nothing to compare with.
+    """
     mask = rng.random(size=shape) < 0.6
     columns = shape[-1]
     if columns == 1:
@@ -40,6 +44,9 @@ def draw_mask(rng, *shape):
     hidden = (shown + rng.integers(1, columns, size=shown.shape)) % columns
     for where, allowed in ((shown, True), (hidden, False)):
         np.put_along_axis(mask, where, allowed, axis=-1)
+    if columns > 2:
+        mask[..., -1, :2] = True
+        mask[..., -1, 2] = False
     return torch.from_numpy(mask)
 
 
