@@ -45,8 +45,8 @@ def draw_mask(rng, *shape):
     for where, allowed in ((shown, True), (hidden, False)):
         np.put_along_axis(mask, where, allowed, axis=-1)
     if columns > 2:
-        mask[..., -1, :2] = True
-        mask[..., -1, 2] = False
+        last = mask if mask.ndim == 1 else mask[..., -1, :]
+        last[..., :2], last[..., 2] = True, False
     return torch.from_numpy(mask)
 
 
