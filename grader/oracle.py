@@ -34,6 +34,7 @@ NEAR = 6
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 _LOW = "float32"
 _MOST_LOST = 2.0**-4
+_FAR = 2.0**10
 
 
 class OracleError(Exception):
@@ -120,6 +121,8 @@ class World:
     name: str
     dtype: str
     through: str = ""
+    shift_by: float = 0.0
+    """In half ulps of the submission's dtype; what comes of it is divided by it."""
 
     def enter(self, value: Any, dtype: str, rng: np.random.Generator) -> Any:
         """Return a copy of `value` (whose floats are of `dtype`) as this world sees it."""
@@ -132,8 +135,8 @@ class World:
         if self.through:
             value = cast(value, self.through)
         value = cast(value, self.dtype)
-        if self.name.startswith("near"):
-            shift(value, UNIT_ROUNDOFF[dtype], rng)
+        if self.shift_by:
+            shift(value, self.shift_by * UNIT_ROUNDOFF[dtype], rng)
         return value
 
 
@@ -151,11 +154,20 @@ def shift(array: Any, unit: float, rng: np.random.Generator) -> None:
 
 def worlds(dtype: str) -> list[World]:
     """Return the worlds for inputs of `dtype`; the first is the exact one."""
-    near = [World(f"near{i}", "float64") for i in range(NEAR)]
+    near = [World(f"near{i}", "float64", shift_by=_half_ulps(dtype, i)) for i in range(NEAR)]
     exact = World("exact", "float64")
     if dtype == "float64":
         return [exact, World("low", _LOW), World("low64", "float64", through=_LOW), *near]
     return [exact, World("native", dtype), *near]
+
+
+def _half_ulps(dtype: str, near: int) -> float:
+    """Return by how many half ulps the inputs of a near world are shifted.
+
+    A float64 input shifted by half an ulp of its own rounds back to itself, most often: its response would be 0 by
+    luck. Every second world shifts it by far more; the others see what the reference itself loses in float64.
+    """
+    return _FAR if dtype == "float64" and near % 2 else 1.0
 
 
 class PerWorld:
@@ -445,7 +457,9 @@ def _together(answers: dict[str, Any], returns: Returns, dtype: str, name: str) 
             loss = _finite(np.abs(to_numpy(native) - want))
         else:
             loss = _scaled_loss(to_numpy(answers["low"]), to_numpy(answers["low64"]))
-        moved = np.stack([_finite(np.abs(to_numpy(answers[f"near{i}"]) - want)) for i in range(NEAR)])
+        moved = np.stack(
+            [_finite(np.abs(to_numpy(answers[f"near{i}"]) - want)) / _half_ulps(dtype, i) for i in range(NEAR)]
+        )
         # Relative to the largest, so that squares of 1e200 or 1e-200 are not lost.
         largest = np.max(moved, axis=0)
         response = largest * np.sqrt(np.mean(np.square(moved / np.where(largest > 0, largest, 1.0)), axis=0))

@@ -84,6 +84,15 @@ def test_float64_inputs_are_shifted_both_ways():
     np.testing.assert_array_equal(special, [0.0, np.inf, -np.inf])
 
 
+def test_no_float64_input_responds_by_luck_alone():
+    """Just above a power of two a float64 number moved by half an ulp rounds back: it has a response all the same."""
+    x = 1.0 + np.arange(1, 200) * 2.0**-50
+    want = oracle(f=lambda x: np.exp(-100 * x)).f(x)
+    relative = want.response / want.want / UNIT_ROUNDOFF["float64"]
+    assert np.min(relative) > 5
+    assert np.max(relative) < 300
+
+
 @pytest.mark.parametrize("scale", [1e-300, 1e-250, 1e-30, 1e30, 1e250, 1e300])
 def test_responses_do_not_overflow_or_underflow(scale):
     """Far from 1 the response is as large, relative to the answer, as it is near 1."""
