@@ -243,8 +243,8 @@ def assert_gradients(
 
     got, want: one gradient, or a sequence with one for each array of `at`. forward: a float64 function of the arrays
     `at`, built on `reference.exact`. cotangent: like forward's output (1.0 for a loss). One random direction for each
-    gradient makes the cost independent of the number of parameters. The differences come first, so that a reference which
-    contradicts its own forward is found (OracleError) whatever the submission says; what then lies within the
+    gradient makes the cost independent of the number of parameters. The differences come first, so that a reference
+    which contradicts its own forward is found (OracleError) whatever the submission says; what then lies within the
     tolerance of `want` agrees with the differences as well.
     """
     got = got if isinstance(got, tuple) else (got,)

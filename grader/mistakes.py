@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from grader import wire
+from grader.callbacks import answer_callback, callbacks_in
 from grader.exercise import Exercise, Wrong
 from grader.harness import Harness
 from grader.oracle import UNIT_ROUNDOFF, dtype_name, is_tensor, to_numpy
-from grader.proxy import Request, answer_callback, callbacks_in
 from grader.returns import Scalar, Unsupported
+from grader.session import Request
 
 _BUDGET_SECONDS = 2.0
 _NEAR = 0.02

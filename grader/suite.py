@@ -21,11 +21,13 @@ from grader.checkers import Margins
 from grader.engine import Process
 from grader.engine import engine as find_engine
 from grader.exercise import Exercise, Wrong, points
+from grader.failures import Failures
 from grader.judge import Done, Job
 from grader.mistakes import choose, coinciding
 from grader.oracle import Oracle, load_module
-from grader.proxy import Session, Submission
+from grader.proxy import Submission
 from grader.report import Environment, Report, TestReport, Usage
+from grader.session import Session
 from grader.source import read_source
 from grader.verdict import Rejected, Verdict, worst
 
@@ -86,7 +88,7 @@ def run(
         import torch  # noqa: PLC0415 - only where the exercise needs it
 
         torch.set_num_threads(1)
-    session = Session(exercise, find_engine(engine), disclose=suite == "public")
+    session = Session(exercise, find_engine(engine), Failures(exercise, disclose=suite == "public"))
     session.open(process)
     plugin = Plugin(exercise, suite, session, receive, on_phase)
     plugin.execute()
@@ -180,9 +182,9 @@ class Plugin:
         """Take the job and have the sandbox load the submission; only now does its time run."""
         self.job = self.receive()
         self.started = time.monotonic()
-        self.session.places = self.job.places
+        self.session.words.places = self.job.places
         try:
-            self.session.source = read_source(self.job.source)
+            self.session.words.source = read_source(self.job.source)
             self.on_phase("importing your file")
             self.session.load()
         except Rejected as rejected:
@@ -226,7 +228,7 @@ class Plugin:
             usage=usage,
             environment=environment,
             seed=self.job.seed,
-            printed=self.session.printed if self.session.disclose else "",
+            printed=self.session.printed if self.session.words.disclose else "",
             log=self.log,
         )
         return Done(report, {outcome.name: outcome.margins for outcome in self.outcomes.values()})

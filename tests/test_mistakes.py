@@ -11,7 +11,7 @@ from grader import exercise as exercises
 from grader import mistakes, wire
 from grader.exercise import Wrong
 from grader.mistakes import Coinciding, InProcess, choose, coinciding
-from grader.proxy import Request
+from grader.session import Request
 
 RIGHT = """
 import numpy as np

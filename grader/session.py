@@ -1,0 +1,167 @@
+"""The sandboxes of one judging.
+
+A session opens a sandbox, replaces it after a crash or time-out (a bounded number of times), keeps the deadline of the
+whole judging, and remembers the requests of the running test, so that they can be put to the exercise's `wrong/`
+files as well.
+"""
+
+import ast
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from grader import wire
+from grader.callbacks import answer_callback, callbacks_in
+from grader.engine import Engine, Process
+from grader.exercise import Exercise
+from grader.failures import Failures
+from grader.sandbox import Broken, Sandbox
+from grader.verdict import Rejected, Verdict
+from grader.wire import Callback
+
+MAX_REPLACEMENTS = 3
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request of the running test, with the answer that came back, unless the sandbox broke."""
+
+    header: dict[str, Any]
+    values: dict[str, Any]
+    answer: Any = None
+    broken: bool = False
+
+
+@dataclass
+class Session:
+    """The sandboxes of one judging."""
+
+    exercise: Exercise
+    engine: Engine
+    words: Failures
+    deadline: float = float("inf")
+    transcript: list[Request] = field(default_factory=list)
+    incident: Rejected | None = None
+    calls: int = 0
+    opened: int = 0
+    cpu_seconds: float = 0.0
+    peak_memory_mib: float = 0.0
+    printed: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    unusable: Rejected | None = None
+    callbacks: dict[int, Callback] = field(default_factory=dict)
+    _sandbox: Sandbox | None = None
+    _loaded: bool = False
+    _last_verdict: Verdict = Verdict.RUNTIME_ERROR
+
+    def open(self, process: Process | None = None) -> None:
+        """Take a started process, or start one; its libraries load while the judge goes on."""
+        kind, limits = self.exercise.kind, self.exercise.limits
+        self._sandbox = Sandbox(process or self.engine.start(kind, limits), kind, limits)
+        self.opened += 1
+
+    def load(self) -> None:
+        """Have the sandbox run the student's file. Raises Rejected; then no test can run."""
+        if self._sandbox is None:
+            self.open()
+        sandbox = self._sandbox
+        assert sandbox is not None  # noqa: S101 - for the type checker
+        sandbox.ready()
+        self.versions = sandbox.versions
+        limit = self.exercise.limits.import_seconds
+        header = {"op": "load", "interface": _interface(self.exercise)}
+        try:
+            reply = sandbox.call(header, self._until(limit), source=self.words.source)
+        except Broken as broken:
+            self._account()
+            raise self.words.broken_import(broken, late=self.out_of_time) from broken
+        if isinstance(reply, wire.Failed):
+            raise self.words.import_failed(reply)
+        self._loaded = True
+
+    def begin(self) -> None:
+        """Prepare for the next test: a live sandbox, no objects and no arguments of the test before."""
+        self.transcript.clear()
+        self.callbacks.clear()
+        self.incident = None
+        if self.unusable is not None:
+            raise self.unusable
+        if not self._loaded:
+            if self.opened > MAX_REPLACEMENTS:
+                self.unusable = Rejected("Not run: your file stopped the sandbox too often.", self._last_verdict)
+                raise self.unusable
+            self.load()
+        self.ask("", {"op": "begin"})
+
+    def ask(self, where: str, header: dict[str, Any], **values: Any) -> Any:
+        """Send a request within the call's deadline; raises Rejected for whatever goes wrong over there."""
+        sandbox = self._sandbox
+        if sandbox is None or not self._loaded:
+            raise self.incident or Rejected("The sandbox had ended.", Verdict.RUNTIME_ERROR)
+        self.calls += header["op"] == "call"
+        self.callbacks.update((callback.id, callback) for callback in callbacks_in(values))
+        callbacks = self.callbacks  # an object may keep a function it was made with, and call it later
+        answer = (lambda *args: answer_callback(callbacks, *args)) if callbacks else None
+        try:
+            reply = sandbox.call(header, self._until(self.exercise.limits.call_seconds), answer, **values)
+        except Broken as broken:
+            self._loaded = False
+            self._account()
+            self.transcript.append(Request(header, values, broken=True))
+            self._last_verdict = broken.verdict
+            self.incident = self.words.broken(where, broken, late=self.out_of_time)
+            raise self.incident from broken
+        if header["op"] != "begin":
+            self.transcript.append(Request(header, values, reply))
+        if isinstance(reply, wire.Failed):
+            raise self.words.failed(where or "Your file, between two calls,", reply)
+        return reply if self.words.disclose else self.words.without_names(reply)
+
+    def close(self) -> None:
+        """End the sandbox. Bytes that nobody asked for, found now, still count."""
+        sandbox = self._sandbox
+        if sandbox is not None and sandbox.alive:
+            if self._loaded and not sandbox.quiet():
+                self.unusable = Rejected("Your file sent bytes that nobody had asked for.", Verdict.PROTOCOL_VIOLATION)
+            self._account()
+        self._loaded = False
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the judging as a whole has used up its time."""
+        return time.monotonic() >= self.deadline
+
+    def _until(self, seconds: float) -> float:
+        return min(time.monotonic() + seconds, self.deadline)
+
+    def _account(self) -> None:
+        if self._sandbox is not None:
+            ended = self._sandbox.close()
+            self.cpu_seconds += ended.cpu_seconds
+            self.peak_memory_mib = max(self.peak_memory_mib, ended.peak_memory_mib)
+            self.printed += self._sandbox.printed
+            self._sandbox = None
+
+
+def _interface(exercise: Exercise) -> list[dict[str, Any]]:
+    """Say for each name how the judge will call it: required arguments by position, the others by keyword."""
+
+    def entry(name: str, signature: str, *, is_class: bool = False) -> dict[str, Any]:
+        positional, keywords = call_form(signature)
+        return {"name": name, "positional": positional, "keywords": keywords, "is_class": is_class}
+
+    wanted = [entry(function.name, function.signature) for function in exercise.functions]
+    for cls in exercise.classes:
+        wanted.append(entry(cls.name, cls.signature, is_class=True))
+        wanted += [entry(f"{cls.name}.{method.name}", method.signature) for method in cls.methods]
+    return wanted
+
+
+def call_form(signature: str) -> tuple[int, list[str]]:
+    """Return how many arguments a signature requires, and the names of its options."""
+    lambda_ = ast.parse(f"lambda {signature[1:-1]}: 0", mode="eval").body
+    assert isinstance(lambda_, ast.Lambda)  # noqa: S101 - what was parsed
+    arguments = lambda_.args
+    names = [argument.arg for argument in [*arguments.posonlyargs, *arguments.args]]
+    required = len(names) - len(arguments.defaults)
+    return required, names[required:] + [argument.arg for argument in arguments.kwonlyargs]
