@@ -23,34 +23,13 @@ from grader import __version__
 from grader.engine import engine as find_engine
 from grader.errors import OurFault
 from grader.exercise import Exercise
+from grader.job import Done, Job, Phase
 from grader.report import Environment, Report, Usage
 from grader.verdict import Verdict
 
 _BOOT_SECONDS = 60.0
 _SPARE_SECONDS = 30.0
 _REAP_SECONDS = 5.0
-
-
-class Job(msgspec.Struct, frozen=True):
-    """What the parent asks of the child. `secret` keys the random numbers; `places` names a notebook's lines."""
-
-    source: bytes
-    seed: str
-    secret: bytes
-    places: list[str]
-
-
-class Phase(msgspec.Struct, frozen=True, tag="phase"):
-    """A sign of progress for the person who waits."""
-
-    text: str
-
-
-class Done(msgspec.Struct, frozen=True, tag="done"):
-    """The report, and how near the comparisons came to their tolerances (test -> largest passed, smallest failed)."""
-
-    report: Report
-    margins: dict[str, tuple[float, float]]
 
 
 _MESSAGES = msgspec.msgpack.Decoder(Phase | Done)

@@ -1,12 +1,14 @@
 """The sandboxes of one judging.
 
-A session opens a sandbox, replaces it after a crash or time-out (a bounded number of times), keeps the deadline of the
-whole judging, and remembers the requests of the running test, so that they can be put to the exercise's `wrong/`
-files as well.
+A session opens a sandbox, replaces it after a crash or time-out (a bounded number of times), keeps account of the time
+that the submission takes (never of the judge's own), and remembers the requests of the running test, so that they can
+be put to the exercise's `wrong/` files as well.
 """
 
 import ast
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,11 +41,12 @@ class Session:
     exercise: Exercise
     engine: Engine
     words: Failures
-    deadline: float = float("inf")
     transcript: list[Request] = field(default_factory=list)
     incident: Rejected | None = None
     calls: int = 0
     opened: int = 0
+    seconds: float = 0.0
+    """Wall time spent in calls since the file was first loaded: what `judging_seconds` limits."""
     cpu_seconds: float = 0.0
     peak_memory_mib: float = 0.0
     printed: str = ""
@@ -71,7 +74,8 @@ class Session:
         limit = self.exercise.limits.import_seconds
         header = {"op": "load", "interface": _interface(self.exercise)}
         try:
-            reply = sandbox.call(header, self._until(limit), source=self.words.source)
+            with self._clock():
+                reply = sandbox.call(header, self._until(limit), source=self.words.source)
         except Broken as broken:
             self._account()
             raise self.words.broken_import(broken, late=self.out_of_time) from broken
@@ -103,7 +107,8 @@ class Session:
         callbacks = self.callbacks  # an object may keep a function it was made with, and call it later
         answer = (lambda *args: answer_callback(callbacks, *args)) if callbacks else None
         try:
-            reply = sandbox.call(header, self._until(self.exercise.limits.call_seconds), answer, **values)
+            with self._clock():
+                reply = sandbox.call(header, self._until(self.exercise.limits.call_seconds), answer, **values)
         except Broken as broken:
             self._loaded = False
             self._account()
@@ -128,11 +133,19 @@ class Session:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the judging as a whole has used up its time."""
-        return time.monotonic() >= self.deadline
+        """Whether the submission has used up the time for the whole judging."""
+        return self.seconds >= self.exercise.limits.judging_seconds
 
     def _until(self, seconds: float) -> float:
-        return min(time.monotonic() + seconds, self.deadline)
+        return time.monotonic() + min(seconds, max(0.0, self.exercise.limits.judging_seconds - self.seconds))
+
+    @contextmanager
+    def _clock(self) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - started
 
     def _account(self) -> None:
         if self._sandbox is not None:
