@@ -312,6 +312,13 @@ def test_all_tests_together_have_a_deadline(make_exercise, judged):
     assert 0 < report.score < report.max_score
 
 
+def test_the_judge_pays_for_its_own_time(make_exercise, judged, right):
+    """A hidden test that is slow itself, longer than the whole judging may take, costs the submission nothing."""
+    slow = titled("test_slow", "import time", "time.sleep(2.1)", "assert_close(submission.double(np.ones(1)), [2.0])")
+    tests = [slow, slow.replace("test_slow", "test_slow_too"), PASSES]
+    assert judged(make_exercise(changes=hidden(*tests) | NO_WRONG), right["function"]).verdict is Verdict.ACCEPTED
+
+
 def test_state_of_one_test_does_not_reach_the_judge_of_another(make_exercise, judged, right):
     """Two judgings of one exercise in this process know nothing of each other."""
     exercise = make_exercise()
