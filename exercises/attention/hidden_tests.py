@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from grader.checkers import assert_close, assert_gradients, assert_unchanged
+from grader.oracle import UNIT_ROUNDOFF
 
 NAMES = ("The gradient of query", "The gradient of key", "The gradient of value")
 FLOAT32, FLOAT64, BFLOAT16 = torch.float32, torch.float64, torch.bfloat16
@@ -63,14 +64,30 @@ def check(submission, reference, *args, **options):
     assert_close(submission.attention(*args, **options), reference.attention(*args, **options))
 
 
-def level(expected):
-    """Hold a gradient to the scale of the whole tensor.
+def level(expected, terms):
+    """Hold a gradient to the scale of the whole tensor, and to no less than the rounding of the terms it is a sum of.
 
-    A query that sees a single key has a gradient of exactly 0 only where nothing is rounded; honest answers leave
-    a few ulps of the other rows' size there.
+    A query that sees a single key has a gradient of exactly 0, and one whose weights are near 0 and 1 a tiny one, only
+    because large terms cancel. The reference's own terms may cancel to the last bit; other honest formulas leave ulps
+    of the terms' size, a quarter of which counts as loss (up to what lets half of the largest gradient pass in bfloat16).
     """
     parts = {name: getattr(expected, name).reshape(-1) for name in ("want", "loss", "response")}
-    return replace(expected, **parts)
+    rounding = UNIT_ROUNDOFF[expected.dtype] * terms.numpy().reshape(-1) / 4
+    bounded = np.minimum(rounding, np.max(np.abs(expected.want)) / 32)
+    return replace(expected, **parts | {"loss": np.maximum(parts["loss"], bounded)})
+
+
+def sizes_of_terms(reference, query, key, value, cotangent, **options):
+    """Return, for each gradient, the sum of the absolute terms it is made of, in float64.
+
+    With p the weights, the gradient in score (i, j) is p_ij (g_i . v_j - sum over k of p_ik g_i . v_k).
+    """
+    query, key, value, cotangent = (tensor.double() for tensor in (query, key, value, cotangent))
+    ones = torch.eye(key.shape[-2], dtype=FLOAT64).expand(*key.shape[:-1], key.shape[-2])
+    weights = reference.exact.attention(query, key, ones, **options)
+    products = cotangent.abs() @ value.abs().mT
+    scores = weights * (products + (weights * products).sum(-1, keepdim=True)) / query.shape[-1] ** 0.5
+    return scores @ key.abs(), scores.mT @ query.abs(), weights.mT @ cotangent.abs()
 
 
 def check_gradients(submission, reference, rng, *args, differences=True, **options):
@@ -80,7 +97,8 @@ def check_gradients(submission, reference, rng, *args, differences=True, **optio
     assert_close(call.output, wanted.output)
     cotangent = torch.from_numpy(rng.normal(size=wanted.output.want.shape)).to(args[0].dtype)
     got = tuple(gradient.flatten() for gradient in call.backward(cotangent))
-    want = tuple(level(gradient) for gradient in wanted.backward(cotangent))
+    terms = sizes_of_terms(reference, *args, cotangent, **options)
+    want = tuple(level(*pair) for pair in zip(wanted.backward(cotangent), terms, strict=True))
     if not differences:
         assert_close(got, want, names=NAMES)
         return
