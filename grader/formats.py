@@ -77,12 +77,12 @@ def to_json(value: object) -> str:
 
 
 def concise(report: Report) -> str:
-    """Write one line for the verdict and one for each test that is not accepted."""
+    """Write one line for the verdict and one for each test that is not accepted, unless the first says it all."""
     lines = [f"{report.exercise}: {report.verdict}: {score(report)}"]
     if report.message:
         lines[0] += f": {_one_line(report.message)}"
     for test in report.tests:
-        if test.verdict is not Verdict.ACCEPTED:
+        if test.verdict is not Verdict.ACCEPTED and (test.message or not report.message):
             told = ": ".join(filter(None, (test.message, test.explanation)))
             lines.append(f"{report.exercise}: {test.name}: {test.verdict}: {_one_line(told)}")
     return "\n".join(lines)

@@ -69,7 +69,7 @@ def level(expected, terms):
 
     A query that sees a single key has a gradient of exactly 0, and one whose weights are near 0 and 1 a tiny one, only
     because large terms cancel. The reference's own terms may cancel to the last bit; other honest formulas leave ulps
-    of the terms' size, a quarter of which counts as loss (up to what lets half of the largest gradient pass in bfloat16).
+    of the terms' size, a quarter of which counts as loss: at most what half of the largest gradient is in bfloat16.
     """
     parts = {name: getattr(expected, name).reshape(-1) for name in ("want", "loss", "response")}
     rounding = UNIT_ROUNDOFF[expected.dtype] * terms.numpy().reshape(-1) / 4
