@@ -71,7 +71,10 @@ def _pair(option: int | tuple[int, int]) -> tuple[int, int]:
 def _padded(x: np.ndarray, padding: int | tuple[int, int]) -> np.ndarray:
     """Return x with zeros on all four sides."""
     ph, pw = _pair(padding)
-    return np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    n, c, height, width = x.shape
+    p = np.zeros((n, c, height + 2 * ph, width + 2 * pw), x.dtype)
+    p[..., ph : ph + height, pw : pw + width] = x
+    return p
 
 
 def _by_group(array: np.ndarray, groups: int, axis: int) -> np.ndarray:
