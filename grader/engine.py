@@ -50,4 +50,4 @@ def engine(name: str) -> Engine:
         from grader.local import LocalEngine  # noqa: PLC0415 - an engine is loaded when it is chosen
 
         return LocalEngine()
-    raise UsageError("E2103", f"there is no engine called {name!r}", hint="use `local`")
+    raise UsageError("E2113", f"there is no engine called {name!r}", hint="use `local`")

@@ -83,6 +83,11 @@ CATALOGUE = {
         "GRADER_LEARNER, or `learner` in a settings file, is too long or holds unprintable characters.",
         "Set it to a short name.",
     ),
+    "E2113": Entry(
+        "there is no such engine",
+        "An engine starts the sandboxes; this installation has `local` alone.",
+        "Use `local`.",
+    ),
     "E2120": Entry(
         "an exercise cannot be called that",
         "Names are small letters and digits in words joined by single hyphens; titles hold no quotes.",
