@@ -51,5 +51,5 @@ clean: ## remove the virtual environment and everything built
 	@touch $@
 
 .venv/test.stamp: .venv/judge.stamp $(INSTALLED_FROM)
-	@$(PIP) install -c constraints.txt --no-build-isolation -e ".[judge,torch,dev]"
+	@$(PIP) install -c constraints.txt --no-build-isolation -e ".[judge,docker,torch,dev]"
 	@touch $@

@@ -2,6 +2,8 @@
 
     home     GRADER_HOME      where submissions and reports are kept (a folder)
     learner  GRADER_LEARNER   whose attempts these are (a name; the account's name unless said)
+    engine   GRADER_ENGINE    what isolates submissions: auto, docker, bubblewrap or local
+    isolated GRADER_ISOLATED  `yes`: refuse an engine that does not isolate, as a server does
 
 The folder's file is `.grader.toml` in the current folder or the nearest one above it; the user's is
 `config.toml` in the platform's configuration folder. Both hold the names of the left column.
@@ -19,9 +21,15 @@ from pathlib import Path
 
 import platformdirs
 
+from grader.engine import NAMES
 from grader.errors import OurFault, UsageError
 
-SETTINGS = {"home": "GRADER_HOME", "learner": "GRADER_LEARNER"}
+SETTINGS = {
+    "home": "GRADER_HOME",
+    "learner": "GRADER_LEARNER",
+    "engine": "GRADER_ENGINE",
+    "isolated": "GRADER_ISOLATED",
+}
 MAX_LEARNER = 100
 _SECRET_BYTES = 32
 
@@ -32,6 +40,8 @@ class Config:
 
     home: Path
     learner: str
+    engine: str = "auto"
+    isolated: bool = False
 
     @property
     def database(self) -> Path:
@@ -61,10 +71,18 @@ class Config:
             ) from error
 
 
-def read() -> Config:
-    """Read the settings; raises UsageError that names the setting and the place it came from."""
+def read(engine: str = "") -> Config:
+    """Read the settings; raises UsageError that names the setting and the place it came from.
+
+    `engine` is what a flag says: it goes before what the environment and the files say.
+    """
     found = {name: _find(name, variable) for name, variable in SETTINGS.items()}
-    return Config(home=_home(*found["home"]), learner=_learner(*found["learner"]))
+    return Config(
+        home=_home(*found["home"]),
+        learner=_learner(*found["learner"]),
+        engine=_engine(*((engine, "--engine") if engine else found["engine"])),
+        isolated=_yes(*found["isolated"]),
+    )
 
 
 def _find(name: str, variable: str) -> tuple[str, str]:
@@ -118,6 +136,20 @@ def _home(value: str, origin: str) -> Path:
             hint="set GRADER_HOME to a folder, which is made if it is missing",
         )
     return home.absolute()
+
+
+def _engine(value: str, origin: str) -> str:
+    if value and value not in NAMES:
+        hint = f"set GRADER_ENGINE to one of {', '.join(NAMES)}"
+        raise UsageError("E2113", f"there is no engine called {value!r}", cause=origin, hint=hint)
+    return value or "auto"
+
+
+def _yes(value: str, origin: str) -> bool:
+    if value not in ("", "yes", "no"):
+        hint = "set GRADER_ISOLATED to yes or no"
+        raise UsageError("E2116", f"isolated is yes or no, not {value!r}", cause=origin, hint=hint)
+    return value == "yes"
 
 
 def _learner(value: str, origin: str) -> str:

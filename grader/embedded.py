@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from grader import exercise as exercises
 from grader import judge, notebook
 from grader.config import Config
-from grader.errors import ExerciseError, NotFound, OurFault
+from grader.errors import ExerciseError, NotFound, OurFault, UsageError
 from grader.exercise import Exercise
+from grader.owner import me
 from grader.report import Report
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ def submit(exercise: Exercise, sent: Sent, config: Config, *, say: Tell, on_phas
 
     `say` is told what happens to older judgings, `on_phase` how far this one is. Raises Interrupted.
     """
-    process = judge.start(exercise)
+    process = judge.start(exercise, engine=config.engine, isolated=config.isolated)
     try:
         store = _open(config)
+        process.started(say)  # where this machine cannot judge, nothing is stored
         recover(store, config, say)
         queued = store.add_submission(
             learner=config.learner,
@@ -75,8 +77,9 @@ def rejudge(which: str, config: Config, *, say: Tell, on_phase: Tell) -> Report:
     recover(store, config, say)
     last = store.report(which, config.learner)
     exercise = exercises.load(last.exercise)
-    process = judge.start(exercise)
+    process = judge.start(exercise, engine=config.engine, isolated=config.isolated)
     try:
+        process.started(say)
         queued = store.rejudge(last.submission, seed=last.seed)
         on_phase(f"submission {queued.submission} judged again as {queued.judging}")
         _judge(store, queued, exercise, process, config, on_phase)
@@ -108,7 +111,7 @@ def recover(store: "Store", config: Config, say: Tell) -> None:
             store.release(claim)
             continue
         say(f"{name} was interrupted: judging it now")
-        process = judge.start(exercise)
+        process = judge.start(exercise, engine=config.engine, isolated=config.isolated)
         try:
             _finish(store, claim, process, config, None)
         finally:
@@ -144,7 +147,7 @@ def _finish(store: "Store", claim: "Claim", process: judge.JudgeProcess, config:
             on_phase=on_phase,
         )
         stored = store.finish(claim, report)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, OurFault, UsageError):  # the engine may be gone: the judging waits
         store.release(claim)
         raise
     if not stored:
@@ -163,6 +166,4 @@ def _open(config: Config) -> "Store":
 
 
 def _claim(store: "Store", judging: str, lease_seconds: float) -> "Claim | None":
-    from grader.store.owner import me  # noqa: PLC0415 - the package imports SQLAlchemy, see above
-
     return store.claim(judging, me(), lease_seconds)

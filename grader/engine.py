@@ -1,32 +1,53 @@
 """What an engine must offer: it starts a process that runs the harness, isolated in its own way.
 
-Engines: `grader/local.py` (no isolation); docker and bubblewrap live in worker/. This module and the engines import
-neither NumPy nor the wire, so that a sandbox can be starting before those are loaded.
+Engines are found by the entry points of the group `grader.engines`: `local` (grader/local.py, no isolation), `docker`
+and `bubblewrap` (worker/). This module and the engines import neither NumPy nor the wire, so that a sandbox can be
+starting before those are loaded.
 """
 
+import importlib.metadata
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from grader.errors import UsageError
+from grader.errors import OurFault, UsageError
 from grader.exercise import Limits
+
+Kind = Literal["numpy", "torch"]
+KINDS: tuple[Kind, ...] = ("numpy", "torch")
+ISOLATING = ("docker", "bubblewrap")
+NAMES = ("auto", *ISOLATING, "local")
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a sandbox's process ended, and what it used. `number` is the exit status or the signal."""
+    """How a sandbox's process ended, and what it used. `number` is the exit status or the signal.
 
-    cause: Literal["exit", "signal", "memory", "killed"]
+    `memory`: the kernel killed it at its memory limit, by the kernel's own counter. `lost`: something outside the
+    sandbox ended it, so nothing follows for the submission.
+    """
+
+    cause: Literal["exit", "signal", "memory", "killed", "lost"]
     number: int
     cpu_seconds: float
     peak_memory_mib: float
 
 
 class Process(Protocol):
-    """A started harness. The descriptors are the judge's ends: requests out, answers in, prints in."""
+    """A started harness. The descriptors are the judge's ends, to wait on: requests out, answers in, prints in."""
 
     requests: int
     answers: int
     prints: int
+    confinement: dict[str, str]
+    """What the report's environment says of the sandbox: `image` (digest), `limits` ("cgroup v1", "rlimits"...)."""
+
+    def read_answers(self, into: memoryview) -> int:
+        """Read what is there, at least a byte; 0 at the end. Raises BlockingIOError where nothing is there."""
+
+    def read_prints(self) -> bytes:
+        """Read what was printed; nothing at the end. Raises BlockingIOError where nothing is there."""
 
     def ended(self) -> bool:
         """Tell whether the process has ended by itself."""
@@ -35,19 +56,79 @@ class Process(Protocol):
         """End every process in the sandbox, release what it held, say how it ended. Safe to call twice."""
 
 
+class Pipes:
+    """The reading half of `Process`, for engines whose descriptors are pipes."""
+
+    answers: int
+    prints: int
+
+    def read_answers(self, into: memoryview) -> int:
+        """Read what is there; 0 at the end. Raises BlockingIOError."""
+        return os.readv(self.answers, [into])
+
+    def read_prints(self) -> bytes:
+        """Read what was printed; nothing at the end. Raises BlockingIOError."""
+        return os.read(self.prints, 1 << 16)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing an engine needs of the machine: there or not, what was seen, and the command that mends it."""
+
+    what: str
+    ok: bool
+    seen: str
+    remedy: str = ""
+
+
 class Engine(Protocol):
     """Starts sandboxes of one kind; `name` goes into the report's environment."""
 
     name: str
 
-    def start(self, kind: Literal["numpy", "torch"], limits: Limits) -> Process:
+    def start(self, kind: Kind, limits: Limits) -> Process:
         """Start a harness process that offers the libraries of `kind` under `limits`. Raises OurFault."""
+
+    def check(self, kind: Kind) -> None:
+        """Raise OurFault where this machine cannot start a sandbox of `kind`: quick, and leaves nothing behind."""
+
+    def examine(self) -> list[Finding]:
+        """List what this engine needs of the machine, for `grader doctor`."""
 
 
 def engine(name: str) -> Engine:
-    """Return the engine called `name`."""
-    if name == "local":
-        from grader.local import LocalEngine  # noqa: PLC0415 - an engine is loaded when it is chosen
+    """Return the engine called `name`; `auto` is resolved by `choose`."""
+    for point in importlib.metadata.entry_points(group="grader.engines", name=name):
+        load: Callable[[], Engine] = point.load()
+        return load()
+    raise UsageError("E2113", f"there is no engine called {name!r}", hint=f"one of {', '.join(NAMES)}")
 
-        return LocalEngine()
-    raise UsageError("E2113", f"there is no engine called {name!r}", hint="use `local`")
+
+def choose(name: str, kind: Kind, warn: Callable[[str], None], *, isolated: bool = False) -> Engine:
+    """Return the engine to judge with: the one named, checked; for `auto` the first of docker, bubblewrap, local.
+
+    Raises OurFault with the remedy where the engine named cannot work; `auto` falls back to `local` with a warning,
+    unless only an `isolated` one will do.
+    """
+    if name != "auto":
+        found = engine(name)
+        if isolated and name not in ISOLATING:
+            raise UsageError(
+                "E2114", f"engine {name} does not isolate, and is refused here", hint=f"use {ISOLATING[0]}"
+            )
+        found.check(kind)
+        return found
+    reasons = []
+    for each in ISOLATING:
+        try:
+            found = engine(each)
+            found.check(kind)
+        except (OurFault, UsageError) as error:
+            reasons.append(f"{each}: {error.what}")
+        else:
+            return found
+    if isolated:
+        raise OurFault("E2114", "no engine that isolates works here", cause="; ".join(reasons), hint="grader doctor")
+    warn("engine local: it does NOT isolate, so judge only code you would run anyway")
+    warn(f"  ({'; '.join(reasons)}; see grader doctor)")
+    return engine("local")

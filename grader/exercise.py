@@ -31,7 +31,10 @@ _CAUGHT_BY = re.compile(r"^Caught by (test_\w+(?:, test_\w+)*)\.$", re.MULTILINE
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a submission may spend: seconds of wall time, MiB of memory, of one answer, of prints."""
+    """What a submission may spend: seconds of wall time, MiB of memory, of one answer, of prints; what it may hold.
+
+    Processes (threads count), processor cores, MiB and number of files are limited by engines that isolate.
+    """
 
     import_seconds: float = 5.0
     call_seconds: float = 2.0
@@ -39,6 +42,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_mib: int = 512
     answer_mib: int = 64
     printed_mib: int = 64
+    processes: int = 64
+    cores: float = 1.0
+    scratch_mib: int = 64
+    scratch_files: int = 4096
 
 
 class Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

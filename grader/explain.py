@@ -70,7 +70,7 @@ CATALOGUE = {
     "E2110": Entry(
         "a settings file cannot be read",
         "`.grader.toml` (in this folder or above it) or your config.toml is no TOML, or has a setting that "
-        "does not exist. The settings are `home` and `learner`, each a text in quotes.",
+        "does not exist. The settings are `home`, `learner`, `engine` and `isolated`, each a text in quotes.",
         "Mend the file at the place named, or remove it.",
     ),
     "E2111": Entry(
@@ -85,8 +85,18 @@ CATALOGUE = {
     ),
     "E2113": Entry(
         "there is no such engine",
-        "An engine starts the sandboxes; this installation has `local` alone.",
-        "Use `local`.",
+        "An engine starts the sandboxes: docker, bubblewrap or local; auto takes the first that works.",
+        "Name one of these with --engine or GRADER_ENGINE; `grader doctor` tells which work here.",
+    ),
+    "E2114": Entry(
+        "an engine that does not isolate is refused",
+        "GRADER_ISOLATED is yes, as on a server: submissions must not run with the grader's own rights.",
+        "Mend docker or bubblewrap as `grader doctor` says.",
+    ),
+    "E2116": Entry(
+        "isolated is yes or no",
+        "GRADER_ISOLATED, or `isolated` in a settings file, says something else.",
+        "Set it to yes to refuse engines that do not isolate.",
     ),
     "E2120": Entry(
         "an exercise cannot be called that",
@@ -157,6 +167,38 @@ CATALOGUE = {
         "the judging was called off",
         "The process that asked for it ended first, by Ctrl-C, a kill or an error of its own.",
         "Submit again: what was stored is finished first.",
+    ),
+    "E4104": Entry(
+        "Docker cannot be reached",
+        "Its daemon does not run, is elsewhere than DOCKER_HOST says, or the Python package is missing. Nothing was "
+        "judged, no attempt was used.",
+        "Start the daemon (sudo systemctl start docker), or choose another engine: --engine bubblewrap.",
+    ),
+    "E4105": Entry(
+        "Docker does not let you in",
+        "Its socket belongs to root and the group docker.",
+        "sudo usermod -aG docker $USER, log in again; or --engine bubblewrap, which needs no rights.",
+    ),
+    "E4106": Entry(
+        "the sandbox image is missing",
+        "The engine docker runs submissions in an image that holds Python and the libraries, and nothing else.",
+        "grader sandbox build",
+    ),
+    "E4107": Entry(
+        "the sandbox image is of another version",
+        "It was built by another release of the grader, whose harness or libraries were others.",
+        "grader sandbox build; older images may then be removed with docker image rm.",
+    ),
+    "E4108": Entry(
+        "Docker's disk is full",
+        "There is no space for a container or an image.",
+        "docker system prune, or a larger disk for Docker's data-root.",
+    ),
+    "E4109": Entry(
+        "Docker refused the sandbox",
+        "The daemon answered with an error: an unknown runtime, no such device, a refused seccomp profile. A sandbox "
+        "with less isolation is never used instead.",
+        "Mend what the message names; `grader doctor` shows what the daemon offers.",
     ),
     "E5101": Entry(
         "nothing of that name or id is here",

@@ -20,8 +20,33 @@ class Phase(msgspec.Struct, frozen=True, tag="phase"):
     text: str
 
 
+class Warned(msgspec.Struct, frozen=True, tag="warned"):
+    """Something the person must be told even where nobody waits for progress."""
+
+    text: str
+
+
+class Started(msgspec.Struct, frozen=True, tag="started"):
+    """The sandbox's process was started, by this engine."""
+
+    engine: str
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """The parts of an error: this machine cannot judge as it was asked to. Nothing was begun."""
+
+    code: str
+    what: str
+    cause: str
+    hint: str
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """The report, and how near the comparisons came to their tolerances (test -> largest passed, smallest failed)."""
+    """The report, and how near the comparisons came to their tolerances (test -> largest passed, smallest failed).
+
+    `lost`: something outside ended the sandbox, so the judging says nothing and has to be repeated.
+    """
 
     report: Report
     margins: dict[str, tuple[float, float]]
+    lost: bool = False

@@ -20,10 +20,10 @@ from typing import Any
 import msgspec
 
 from grader import __version__
-from grader.engine import engine as find_engine
-from grader.errors import OurFault
+from grader.engine import Process, choose
+from grader.errors import GraderError, OurFault, UsageError
 from grader.exercise import Exercise
-from grader.job import Done, Job, Phase
+from grader.job import Done, Job, Phase, Refused, Started, Warned
 from grader.report import Environment, Report, Usage
 from grader.verdict import Verdict
 
@@ -32,7 +32,9 @@ _SPARE_SECONDS = 30.0
 _REAP_SECONDS = 5.0
 
 
-_MESSAGES = msgspec.msgpack.Decoder(Phase | Done)
+Message = Warned | Started | Refused | Phase | Done
+_MESSAGES = msgspec.msgpack.Decoder(Message)
+_TRIES = 3
 _LENGTH = 4
 
 
@@ -41,44 +43,84 @@ def new_seed() -> str:
     return secrets.token_hex(16)
 
 
-def judge(exercise: Exercise, source: bytes, *, seed: str = "", suite: str = "hidden", secret: bytes = b"") -> Report:
+def judge(
+    exercise: Exercise,
+    source: bytes,
+    *,
+    seed: str = "",
+    suite: str = "hidden",
+    secret: bytes = b"",
+    engine: str = "local",
+) -> Report:
     """Judge `source` in a process of its own and return the report; see `JudgeProcess.run`."""
-    process = start(exercise, suite=suite)
+    process = start(exercise, suite=suite, engine=engine)
     try:
         return process.run(source, seed=seed or new_seed(), secret=secret)
     finally:
         process.close()
 
 
-def start(exercise: Exercise, *, suite: str = "hidden", engine: str = "local") -> "JudgeProcess":
-    """Fork the judge's child. Call it before threads are started; the child warms up at once."""
-    find_engine(engine)
-    job_out, job_in = os.pipe()
-    report_out, report_in = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(job_in)
-        os.close(report_out)
-        _child(exercise, suite, engine, job_out, report_in)
-    os.close(job_out)
-    os.close(report_in)
-    return JudgeProcess(exercise, suite, engine, pid, job_in, report_out)
+def start(
+    exercise: Exercise, *, suite: str = "hidden", engine: str = "local", isolated: bool = False
+) -> "JudgeProcess":
+    """Fork the judge's child. Call it before threads are started; the child warms up at once.
+
+    `engine` is a name of `grader.engine.NAMES`; with `isolated` one that does not isolate is refused.
+    """
+    return JudgeProcess(exercise, suite, engine, isolated=isolated)
+
+
+class _Gone(OurFault):
+    """The judge's child ended, or hung, without a word."""
 
 
 class JudgeProcess:
     """The parent's end of one judging."""
 
-    def __init__(self, exercise: Exercise, suite: str, engine: str, pid: int, job: int, report: int) -> None:
-        """Take over the child and the two pipes to it."""
+    def __init__(self, exercise: Exercise, suite: str, engine: str, *, isolated: bool) -> None:
+        """Fork the child."""
         self._exercise = exercise
         self._suite = suite
-        self._engine = engine
-        self._pid = pid
-        self._job = job
-        self._report = report
+        self._asked = engine
+        self._isolated = isolated
+        self.margins: dict[str, tuple[float, float]] = {}
+        self._fork()
+
+    def _fork(self) -> None:
+        job_out, job_in = os.pipe()
+        report_out, report_in = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(job_in)
+            os.close(report_out)
+            _child(self._exercise, self._suite, self._asked, self._isolated, job_out, report_in)
+        os.close(job_out)
+        os.close(report_in)
+        self._job, self._report = job_in, report_out
+        self._received = bytearray()
         self._open = True
         self._finished = False
-        self.margins: dict[str, tuple[float, float]] = {}
+        self._engine = ""
+
+    def started(self, warn: Callable[[str], None] | None = None) -> str:
+        """Wait until the sandbox's process was started; returns the engine's name.
+
+        Raises OurFault or UsageError where this machine cannot judge as asked: nothing was begun then. `warn` is told
+        what the person should know, for example that `auto` found no engine that isolates.
+        """
+        deadline = time.monotonic() + _BOOT_SECONDS
+        while not self._engine:
+            match self._next(deadline):
+                case Warned(text=text) if warn is not None:
+                    warn(text)
+                case Started(engine=engine):
+                    self._engine = engine
+                case Refused(code=code, what=what, cause=cause, hint=hint):
+                    error = UsageError if code.startswith("E2") else OurFault
+                    raise error(code, what, cause=cause, hint=hint)
+                case str() as log:
+                    raise _Gone("E4101", "the sandbox could not be started", cause=log, hint="see `grader doctor`")
+        return self._engine
 
     def run(
         self,
@@ -89,33 +131,64 @@ class JudgeProcess:
         places: Sequence[str] = (),
         on_phase: Callable[[str], None] | None = None,
     ) -> Report:
-        """Judge `source` and return the report; a fault of ours is a report with `internal_error` and a log."""
+        """Judge `source` and return the report; a fault of ours is a report with `internal_error` and a log.
+
+        A judging whose sandbox was ended from outside is begun again. Raises what `started` raises.
+        """
+        job = Job(source, seed, secret, list(places))
+        for left in reversed(range(_TRIES)):
+            try:
+                self.started()
+                done = self._run(job, on_phase)
+            except _Gone as gone:
+                done = self._fault(job.seed, 0.0, gone.cause)
+            if not (done.lost and left):
+                break
+            self.close()
+            self._fork()
+        self.margins = done.margins
+        return msgspec.structs.replace(done.report, seed=seed)
+
+    def _run(self, job: Job, on_phase: Callable[[str], None] | None) -> Done:
         started = time.monotonic()
         deadline = started + _BOOT_SECONDS + self._exercise.limits.judging_seconds + _SPARE_SECONDS
-        job, self._job = self._job, -1
+        descriptor, self._job = self._job, -1
+        log = ""
         try:
-            with os.fdopen(job, "wb") as pipe:
-                pipe.write(msgspec.msgpack.encode(Job(source, seed, secret, list(places))))
+            with os.fdopen(descriptor, "wb") as pipe:
+                pipe.write(msgspec.msgpack.encode(job))
         except BrokenPipeError:
-            return self._fault(seed, started, "the judge's process ended before it was given its job")
-        received = bytearray()
+            log = "the judge's process ended before it was given its job"
+        while not log:
+            match self._next(deadline):
+                case Done() as done:
+                    self._finished = True
+                    return done
+                case Phase(text=text) if on_phase is not None:
+                    on_phase(text)
+                case str() as text:
+                    log = text
+        return self._fault(job.seed, time.monotonic() - started, log)
+
+    def _fault(self, seed: str, seconds: float, log: str) -> Done:
+        return Done(fault(self._exercise, self._suite, self._engine, seed, seconds, log), {})
+
+    def _next(self, deadline: float) -> "Message | str":
+        """Return the child's next message, or a text that says why there is none."""
         while True:
+            end = _LENGTH + int.from_bytes(self._received[:_LENGTH], "little")
+            if _LENGTH < end <= len(self._received):
+                break
             ready, _, _ = select.select([self._report], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
-                return self._fault(seed, started, "the judge's process did not report in time")
+                return "the judge's process did not report in time"
             chunk = os.read(self._report, 1 << 16)
             if not chunk:
-                return self._fault(seed, started, "the judge's process ended without a report")
-            received += chunk
-            while len(received) >= (end := _LENGTH + int.from_bytes(received[:_LENGTH], "little")) > _LENGTH:
-                message = _MESSAGES.decode(received[_LENGTH:end])
-                del received[:end]
-                if isinstance(message, Done):
-                    self.margins = message.margins
-                    self._finished = True
-                    return msgspec.structs.replace(message.report, seed=seed)
-                if on_phase is not None:
-                    on_phase(message.text)
+                return "the judge's process ended without a report"
+            self._received += chunk
+        message: Message = _MESSAGES.decode(self._received[_LENGTH:end])
+        del self._received[:end]
+        return message
 
     def close(self) -> None:
         """End the child, and with it the sandbox; safe to call twice."""
@@ -128,9 +201,6 @@ class JudgeProcess:
             os.close(self._job)
         os.close(self._report)
         _reap(self._pid)
-
-    def _fault(self, seed: str, started: float, log: str) -> Report:
-        return fault(self._exercise, self._suite, self._engine, seed, time.monotonic() - started, log)
 
 
 def _reap(pid: int) -> None:
@@ -162,7 +232,7 @@ def fault(exercise: Exercise, suite: str, engine: str, seed: str, seconds: float
     )
 
 
-def _child(exercise: Exercise, suite: str, engine: str, job: int, report: int) -> None:
+def _child(exercise: Exercise, suite: str, asked: str, isolated: bool, job: int, report: int) -> None:  # noqa: FBT001
     """Warm up, judge, report, and leave without running anything of the parent's."""
     status = 1
     try:
@@ -177,13 +247,22 @@ def _child(exercise: Exercise, suite: str, engine: str, job: int, report: int) -
 
         local.die_with_parent()
         local.adopt_orphans()
+        process: Process | None = None
 
         def stop(_number: int, _frame: object) -> None:
+            if process is not None:
+                process.kill()
             local.end_descendants()
             os._exit(1)
 
         signal.signal(signal.SIGTERM, stop)
-        process = find_engine(engine).start(exercise.kind, exercise.limits)
+        try:
+            engine = choose(asked, exercise.kind, lambda text: _send(report, Warned(text)), isolated=isolated)
+            process = engine.start(exercise.kind, exercise.limits)
+        except GraderError as error:
+            _send(report, Refused(error.code, error.what, error.cause, error.hint))
+            return
+        _send(report, Started(engine.name))
         try:
             from grader import suite as suites  # noqa: PLC0415 - NumPy and pytest load while the sandbox starts
 
@@ -194,7 +273,7 @@ def _child(exercise: Exercise, suite: str, engine: str, job: int, report: int) -
         except BaseException:  # noqa: BLE001 - whatever it is, it is ours, and must be reported
             process.kill()
             log = traceback.format_exc()
-            done = Done(fault(exercise, suite, engine, "", 0.0, log), {})
+            done = Done(fault(exercise, suite, engine.name, "", 0.0, log), {})
         _send(report, done)
         status = 0
     finally:

@@ -15,9 +15,9 @@ import tempfile
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from grader.engine import Ended
+from grader.engine import Ended, Finding, Kind, Pipes
 from grader.errors import OurFault
 from grader.exercise import Limits
 
@@ -50,12 +50,19 @@ class LocalEngine:
 
     name = "local"
 
-    def start(self, kind: Literal["numpy", "torch"], limits: Limits) -> "LocalProcess":  # noqa: ARG002 - the harness sets its own
+    def start(self, kind: Kind, limits: Limits) -> "LocalProcess":  # noqa: ARG002 - the harness sets its own
         """Start a harness in a folder of its own."""
         return LocalProcess()
 
+    def check(self, kind: Kind) -> None:
+        """Find nothing amiss: it needs what the judge needs."""
 
-class LocalProcess:
+    def examine(self) -> list[Finding]:
+        """Say what it is."""
+        return [Finding("isolation", ok=False, seen="none: a submission runs with your rights", remedy="use docker")]
+
+
+class LocalProcess(Pipes):
     """A harness process, its folder and its descendants."""
 
     adopts: ClassVar[bool] = False
@@ -82,6 +89,7 @@ class LocalProcess:
         self.requests, self.answers, self.prints = (
             pipe.fileno() for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr) if pipe is not None
         )
+        self.confinement = {"limits": "rlimits"}
         self._result: Ended | None = None
         self._live.add(self._popen.pid)
 

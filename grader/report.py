@@ -34,6 +34,10 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
     grader: str
     engine: str
+    image: str = ""
+    """Digest of the sandbox's image, where the engine has images."""
+    limits: str = ""
+    """What holds the sandbox to its limits: `cgroup v1`, `cgroup v2`, `rlimits`."""
     python: str = ""
     numpy: str = ""
     torch: str = ""

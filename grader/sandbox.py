@@ -10,10 +10,10 @@ import secrets
 import selectors
 import time
 from collections import deque
-from typing import Any, Literal
+from typing import Any
 
 from grader import wire
-from grader.engine import Ended, Process
+from grader.engine import Ended, Kind, Process
 from grader.exercise import Limits
 from grader.verdict import Verdict
 
@@ -42,7 +42,7 @@ class Broken(Exception):  # noqa: N818 - the sandbox's state, not an error of ou
 class Sandbox:
     """One process, one submission, one request at a time."""
 
-    def __init__(self, process: Process, kind: Literal["numpy", "torch"], limits: Limits) -> None:
+    def __init__(self, process: Process, kind: Kind, limits: Limits) -> None:
         """Take over a started process and greet it; it loads its libraries while the judge does other things."""
         self._process = process
         self._limits = limits
@@ -68,7 +68,10 @@ class Sandbox:
         if self._started:
             return
         parser = wire.Parser(self._nonce, 0)
-        reply, payload = self._exchange([], parser, time.monotonic() + _BOOT_SECONDS)
+        try:
+            reply, payload = self._exchange([], parser, time.monotonic() + _BOOT_SECONDS)
+        except Broken as broken:  # nothing of the submission has run yet
+            raise Broken(Verdict.INTERNAL_ERROR, f"the sandbox did not start: {broken.message}") from broken
         if not isinstance(reply, wire.Ok):
             raise Broken(Verdict.INTERNAL_ERROR, f"the sandbox did not start: {reply}")
         value = wire.decode(reply, payload)
@@ -116,7 +119,7 @@ class Sandbox:
         if self._ended is not None:
             return True
         try:
-            return not os.read(self._process.answers, 1)
+            return not self._process.read_answers(memoryview(bytearray(1)))
         except BlockingIOError:
             return True
 
@@ -183,7 +186,7 @@ class Sandbox:
         """Read what the pipe has; True when the frame is whole."""
         try:
             while True:
-                count = os.readv(self._process.answers, [parser.view()])
+                count = self._process.read_answers(parser.view())
                 if count == 0:
                     raise self._gone()
                 if parser.advance(count):
@@ -196,7 +199,7 @@ class Sandbox:
     def _drain(self) -> bool:
         """Take what was printed; False at its end. More than the limit ends the sandbox."""
         try:
-            while chunk := os.read(self._process.prints, _CHUNK):
+            while chunk := self._process.read_prints():
                 self._prints.append(chunk)
                 self._printed += len(chunk)
                 if self._printed > self._limits.printed_mib << 20 and self._ended is None:
@@ -214,6 +217,8 @@ class Sandbox:
             time.sleep(0.002)
         left_by_itself = self._process.ended()
         ended = self.close()
+        if ended.cause == "lost":
+            return Broken(Verdict.INTERNAL_ERROR, "the sandbox was ended from outside")
         if not left_by_itself:
             return Broken(Verdict.PROTOCOL_VIOLATION, "it closed the channel to the judge")
         if ended.cause == "memory":

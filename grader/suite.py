@@ -18,8 +18,7 @@ import pytest
 
 from grader import __version__
 from grader.checkers import Margins
-from grader.engine import Process
-from grader.engine import engine as find_engine
+from grader.engine import Engine, Process
 from grader.exercise import Exercise, Wrong, points
 from grader.failures import Failures
 from grader.job import Done, Job
@@ -78,7 +77,7 @@ class Outcome:
 def run(
     exercise: Exercise,
     suite: str,
-    engine: str,
+    engine: Engine,
     process: Process,
     receive: Callable[[], Job],
     on_phase: Callable[[str], None],
@@ -88,7 +87,7 @@ def run(
         import torch  # noqa: PLC0415 - only where the exercise needs it
 
         torch.set_num_threads(1)
-    session = Session(exercise, find_engine(engine), Failures(exercise, disclose=suite == "public"))
+    session = Session(exercise, engine, Failures(exercise, disclose=suite == "public"))
     session.open(process)
     plugin = Plugin(exercise, suite, session, receive, on_phase)
     plugin.execute()
@@ -100,14 +99,16 @@ def run(
         calls=session.calls,
         sandboxes=session.opened,
     )
-    return plugin.done(usage, environment(engine, session.versions))
+    return plugin.done(usage, environment(engine.name, session.versions, process.confinement))
 
 
-def environment(engine: str, versions: dict[str, str]) -> Environment:
+def environment(engine: str, versions: dict[str, str], confinement: dict[str, str]) -> Environment:
     """Describe what the verdict depends on."""
     return Environment(
         grader=__version__,
         engine=engine,
+        image=confinement.get("image", ""),
+        limits=confinement.get("limits", ""),
         python=versions.get("python", ""),
         numpy=versions.get("numpy", ""),
         torch=versions.get("torch", ""),
@@ -231,7 +232,8 @@ class Plugin:
             printed=self.session.printed if self.session.words.disclose else "",
             log=self.log,
         )
-        return Done(report, {outcome.name: outcome.margins for outcome in self.outcomes.values()})
+        margins = {outcome.name: outcome.margins for outcome in self.outcomes.values()}
+        return Done(report, margins, lost=self.session.lost)
 
     # --- fixtures
 

@@ -123,6 +123,15 @@ Targets = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="ENGINE",
+        help="auto, docker, bubblewrap or local; GRADER_ENGINE sets it too.",
+        autocompletion=lambda: ["auto", "docker", "bubblewrap", "local"],
+    ),
+]
 Form = Annotated[Format, typer.Option("--format", help="How to write the report.")]
 
 
@@ -158,19 +167,19 @@ def start(
 
 
 @command("check")
-def check(targets: Targets, *, form: Form = Format.FULL, json: AsJson = False) -> int:
+def check(targets: Targets, *, engine: Engine = "", form: Form = Format.FULL, json: AsJson = False) -> int:
     """Run the public examples on a file; nothing is stored."""
     from grader.cli import students  # noqa: PLC0415
 
-    return students.check(targets, Format.JSON if json else form)
+    return students.check(targets, Format.JSON if json else form, engine)
 
 
 @command("submit")
-def submit(targets: Targets, *, form: Form = Format.FULL, json: AsJson = False) -> int:
+def submit(targets: Targets, *, engine: Engine = "", form: Form = Format.FULL, json: AsJson = False) -> int:
     """Submit a file (.py, .ipynb) to be judged by the hidden tests."""
     from grader.cli import students  # noqa: PLC0415
 
-    return students.submit(targets, Format.JSON if json else form)
+    return students.submit(targets, Format.JSON if json else form, engine)
 
 
 @command("results")
@@ -225,25 +234,27 @@ def verify(
     ],
     *,
     seeds: Annotated[int, typer.Option(min=1, help="How many times to judge the reference.")] = 20,
+    engine: Engine = "",
     json: AsJson = False,
 ) -> int:
     """Prove that an exercise accepts right and rejects wrong."""
     from grader.cli import instructors  # noqa: PLC0415
 
-    return instructors.verify(exercise, seeds, json=json)
+    return instructors.verify(exercise, seeds, engine, json=json)
 
 
 @command("rejudge")
 def rejudge(
     submission: Annotated[str, typer.Argument(metavar="ID", help="The submission.")],
     *,
+    engine: Engine = "",
     form: Form = Format.FULL,
     json: AsJson = False,
 ) -> int:
     """Judge a stored submission again, with the same seed."""
     from grader.cli import instructors  # noqa: PLC0415
 
-    return instructors.rejudge(submission, Format.JSON if json else form)
+    return instructors.rejudge(submission, Format.JSON if json else form, engine)
 
 
 @command("explain")
@@ -256,6 +267,14 @@ def explain(
     from grader.cli import everyone  # noqa: PLC0415
 
     return everyone.explain(code, json=json)
+
+
+@command("doctor")
+def doctor(*, json: AsJson = False) -> int:
+    """Say what this machine can judge with, and what mends the rest."""
+    from grader.cli import everyone  # noqa: PLC0415
+
+    return everyone.doctor(json=json)
 
 
 @command("version")

@@ -1,12 +1,14 @@
-"""What `explain`, `version` and `completion` do."""
+"""What `doctor`, `explain`, `version` and `completion` do."""
 
+import dataclasses
 import difflib
 import platform
 from importlib import metadata
 
 from grader import __version__
 from grader.cli import terminal
-from grader.errors import NotFound, UsageError
+from grader.engine import ISOLATING, KINDS, Finding, engine
+from grader.errors import GraderError, NotFound, UsageError
 from grader.explain import CATALOGUE, Entry
 
 SHELLS = ("bash", "zsh", "fish")
@@ -52,6 +54,37 @@ def version(*, json: bool) -> int:
     else:
         terminal.answer("\n".join(f"{name} {each or 'not installed'}" for name, each in versions.items()))
     return 0
+
+
+def doctor(*, json: bool) -> int:
+    """Print what each engine finds on this machine; exit code 0 where one that isolates works."""
+    findings: dict[str, list[Finding]] = {}
+    works: dict[str, str] = {}
+    for name in ISOLATING:
+        try:
+            found = engine(name)
+            findings[name] = found.examine()
+        except GraderError as error:
+            findings[name] = [Finding("installed", ok=False, seen=error.what, remedy=error.hint)]
+            continue
+        for kind in KINDS:
+            try:
+                found.check(kind)
+            except GraderError as error:
+                works[f"{name} {kind}"] = f"{error.what} ({error.code})"
+            else:
+                works[f"{name} {kind}"] = ""
+    chosen: dict[str, str] = {
+        kind: next((name for name in ISOLATING if works.get(f"{name} {kind}") == ""), "local") for kind in KINDS
+    }
+    if json:
+        listed = {name: [dataclasses.asdict(each) for each in found] for name, found in findings.items()}
+        terminal.answer_json({"schema": "grader/doctor/1", "engines": listed, "auto": chosen})
+    else:
+        from grader.cli import pages  # noqa: PLC0415 - Rich is slow, and JSON does without
+
+        terminal.show(*pages.doctor_page(findings, works, chosen))
+    return 0 if "local" not in chosen.values() else 1
 
 
 def completion(shell: str) -> int:

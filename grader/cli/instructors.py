@@ -23,7 +23,7 @@ def new(name: str, title: str, where: Path | None) -> int:
     return 0
 
 
-def verify(name: str, seeds: int, *, json: bool) -> int:
+def verify(name: str, seeds: int, engine: str, *, json: bool) -> int:
     """Run the publication gate on an exercise, given by name or folder."""
     folder = Path(name)
     if name not in exercises.names() and (os.sep in name or (folder / "exercise.toml").is_file()):
@@ -35,7 +35,7 @@ def verify(name: str, seeds: int, *, json: bool) -> int:
     students.need_judge(exercise)
     from grader import gate  # noqa: PLC0415 - only a judge's installation has what it needs
 
-    report = gate.verify(exercise, seeds=seeds, on_step=terminal.say)
+    report = gate.verify(exercise, seeds=seeds, engine=engine or "local", on_step=terminal.say)
     if json:
         terminal.answer_json(report.to_dict())
     else:
@@ -43,9 +43,9 @@ def verify(name: str, seeds: int, *, json: bool) -> int:
     return 0 if report.passed else 1
 
 
-def rejudge(which: str, form: Format) -> int:
+def rejudge(which: str, form: Format, engine: str) -> int:
     """Judge a stored submission again with its seed, and print the new report."""
-    settings = config.read()
+    settings = config.read(engine)
     students.need_store()
     from grader import embedded  # noqa: PLC0415 - only a judge's installation has what it needs
 

@@ -20,6 +20,7 @@ from grader.report import Report, TestReport
 from grader.verdict import Verdict
 
 if TYPE_CHECKING:
+    from grader.engine import Finding
     from grader.exercise import Exercise
     from grader.store import Attempt
 
@@ -183,3 +184,28 @@ def interface_table(exercise: "Exercise") -> Table:
             f"{number(limits.judging_seconds)} s in all, {limits.memory_mib} MiB",
         }
     )
+
+
+def doctor_page(
+    findings: "dict[str, list[Finding]]", works: dict[str, str], chosen: dict[str, str]
+) -> Iterator[RenderableType]:
+    """Lay out what each engine needs and found, what mends the rest, and what `auto` takes."""
+    good, bad, _ = _marks()
+    for name, found in findings.items():
+        yield Text(name, "bold")
+        table = Table.grid(padding=(0, 1))
+        for each in found:
+            mark = Text(good, "green") if each.ok else Text(bad, "red")
+            told = Text(safe(each.seen))
+            if each.remedy:
+                told.append(f"\n{safe(each.remedy)}", "bold")
+            table.add_row(mark, Text(each.what), told)
+        for label, trouble in works.items():
+            kind = label.removeprefix(f"{name} ")
+            if kind != label:
+                mark = Text(bad, "red") if trouble else Text(good, "green")
+                table.add_row(mark, Text(f"judges {kind}"), Text(safe(trouble) if trouble else "yes"))
+        yield Padding(table, (0, 0, 1, 2))
+    for kind, name in chosen.items():
+        warning = ": it does NOT isolate, judge only what you would run anyway" if name == "local" else ""
+        yield Text(f"{kind} exercises are judged by engine {name}{warning}", "" if name != "local" else "bold red")

@@ -105,16 +105,18 @@ def start(name: str, output: Path | None, *, force: bool) -> int:
     return 0
 
 
-def check(targets: list[str], form: Format) -> int:
+def check(targets: list[str], form: Format, engine: str) -> int:
     """Judge a file by the public examples, with what it printed; nothing is stored."""
     exercise, path = _exercise_and_file(targets)
+    settings = config.read(engine)
     filename, source = _read(exercise, path)
     need_judge(exercise)
     from grader import judge  # noqa: PLC0415 - only a judge's installation has what it needs
 
-    process = judge.start(exercise, suite="public")
+    process = judge.start(exercise, suite="public", engine=settings.engine, isolated=settings.isolated)
     progress = terminal.Progress(f"check {exercise.name}")
     try:
+        process.started(terminal.say)
         with progress:
             report = process.run(
                 source,
@@ -136,10 +138,10 @@ def check(targets: list[str], form: Format) -> int:
     return code
 
 
-def submit(targets: list[str], form: Format) -> int:
+def submit(targets: list[str], form: Format, engine: str) -> int:
     """Store and judge a file."""
     exercise, path = _exercise_and_file(targets)
-    settings = config.read()
+    settings = config.read(engine)
     filename, source = _read(exercise, path)
     need_judge(exercise)
     from grader import embedded  # noqa: PLC0415 - only a judge's installation has what it needs

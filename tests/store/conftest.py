@@ -1,13 +1,7 @@
 """Stores on disk, and factories for what goes into them."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-import grader
 from grader.report import Environment, Report, TestReport, Usage
 from grader.store import open_store
 from grader.verdict import Verdict
@@ -76,26 +70,3 @@ def report_on():
         return Report(**(parts | changes))
 
     return build
-
-
-@pytest.fixture
-def child():
-    """Return a factory: start a real Python process on some code; all are killed at the end."""
-    started = []
-    environment = os.environ | {"PYTHONPATH": str(Path(grader.__file__).parents[1])}
-
-    def start(code, *arguments):
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()

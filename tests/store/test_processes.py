@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from grader.owner import me
 from grader.store import database, open_store
-from grader.store.owner import me
 from grader.verdict import Verdict
 
 LONG = 600.0
@@ -29,7 +29,7 @@ for number in range(int(sys.argv[3])):
 CLAIM = """
 import pathlib, sys
 from grader.store import open_store
-from grader.store.owner import me
+from grader.owner import me
 store = open_store(pathlib.Path(sys.argv[1]))
 sys.stdin.readline()
 for judging in sys.argv[2:]:
@@ -42,7 +42,7 @@ import os, pathlib, signal, sys
 from sqlalchemy import event
 from grader.report import Environment, Report, TestReport, Usage
 from grader.store import open_store
-from grader.store.owner import me
+from grader.owner import me
 from grader.verdict import Verdict
 store = open_store(pathlib.Path(sys.argv[1]))
 claim = store.claim(sys.argv[2], me(), 600.0)

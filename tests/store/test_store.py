@@ -9,10 +9,10 @@ from sqlalchemy.exc import IntegrityError
 
 import grader.report  # not its TestReport by name, which pytest would take for a test
 from grader.errors import NotFound
+from grader.owner import me
 from grader.report import Environment, Usage
 from grader.store import LOST_TRIES, database
 from grader.store.models import ExerciseVersion, Outcome, Source
-from grader.store.owner import me
 from grader.verdict import Verdict
 
 LONG = 600.0

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from grader.store import owner
+from grader import owner
 
 
 def test_this_process_is_alive():
@@ -16,7 +16,7 @@ def test_this_process_is_alive():
 
 def test_a_killed_process_is_dead_even_before_it_is_waited_for(child):
     """A zombie does no work any more, so its judging is free."""
-    process = child("import sys; from grader.store.owner import me; print(me(), flush=True); sys.stdin.read()")
+    process = child("import sys; from grader.owner import me; print(me(), flush=True); sys.stdin.read()")
     name = process.stdout.readline().strip()
     assert owner.is_alive(name) is True
     process.kill()

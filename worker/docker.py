@@ -1,0 +1,350 @@
+"""Engine `docker`: one container a judging, on the engine the environment names (DOCKER_HOST, or the local socket).
+
+Nothing of the host is mounted; the source comes as the first frame. What a container may do is said here in one place
+(`host_config`) and in seccomp.toml. Its labels name the judging's process and the moment after which it is an orphan:
+`reap` removes those at every start, so that a killed judge or daemon leaves nothing for long.
+
+    GRADER_DOCKER_RUNTIME   another runtime, for example `runsc` (gVisor)
+    GRADER_DOCKER_GPUS      devices by id ("0" or "GPU-...,MIG-..."), or `all`
+"""
+
+import contextlib
+import errno
+import os
+import random
+import struct
+import time
+from typing import Any
+
+from grader import owner
+from grader.engine import Ended, Finding, Kind
+from grader.errors import OurFault
+from grader.exercise import Limits
+from worker import build, seccomp
+
+OWNER, EXPIRES = "grader.owner", "grader.expires"
+LIBRARIES_MIB = {"numpy": 160, "torch": 640}
+"""What the interpreter and the libraries take before a submission has anything, with room to spare."""
+_UIDS = range(61184, 65520)
+"""Nobody's: systemd gives these to services for as long as they run; inside the 65,536 of a remapped daemon."""
+_MARGIN_SECONDS = 300.0
+_CLIENT_SECONDS = 60.0
+_FRAME = struct.Struct(">BxxxL")
+_SIGNALS = 128
+_SIGKILL = 9
+_PERIOD = 100_000
+_FILE_BYTES = 64 << 20
+_MASKED = [
+    "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/proc/acpi", "/proc/asound", "/proc/bus", "/proc/cmdline",
+    "/proc/config.gz", "/proc/fs", "/proc/interrupts", "/proc/irq", "/proc/kallsyms", "/proc/kcore", "/proc/key-users",
+    "/proc/keys", "/proc/kmsg", "/proc/latency_stats", "/proc/modules", "/proc/sched_debug", "/proc/scsi",
+    "/proc/sysvipc", "/proc/timer_list", "/proc/timer_stats", "/sys/block", "/sys/bus", "/sys/class", "/sys/dev",
+    "/sys/firmware", "/sys/fs", "/sys/hypervisor", "/sys/kernel", "/sys/module", "/sys/power",
+]  # fmt: skip
+_READ_ONLY = ["/proc/sys", "/proc/sysrq-trigger"]
+
+
+class DockerEngine:
+    """Starts a container for each judging."""
+
+    name = "docker"
+
+    def __init__(self, runtime: str | None = None, gpus: str | None = None) -> None:
+        """Take the options from the environment unless they are given."""
+        self.runtime = os.environ.get("GRADER_DOCKER_RUNTIME", "") if runtime is None else runtime
+        self.gpus = os.environ.get("GRADER_DOCKER_GPUS", "") if gpus is None else gpus
+        self._client: Any = None
+        self._images: dict[str, str] = {}
+
+    def start(self, kind: Kind, limits: Limits) -> "DockerProcess":
+        """Create, attach to and start a container; raises OurFault and leaves none behind."""
+        self.check(kind)
+        with _faults():
+            return DockerProcess(self._client, self._images[kind], self._config(kind, limits))
+
+    def check(self, kind: Kind) -> None:
+        """Find the image of `kind`, and remove what earlier judges left; raises OurFault."""
+        if kind in self._images:
+            return
+        self._connect()
+        self._images[kind] = self._image(kind)
+        with _faults():
+            reap(self._client)
+
+    def examine(self) -> list[Finding]:
+        """Say whether the daemon answers, which images it has, and what it confines with."""
+        try:
+            self._connect()
+        except OurFault as error:
+            return [Finding("daemon", ok=False, seen=f"{error.what}: {error.cause}", remedy=error.hint)]
+        with _faults():
+            info = self._client.info()
+        version, group = info.get("ServerVersion", "?"), info.get("CgroupVersion", "1")
+        security = ", ".join(part.split(",")[0].removeprefix("name=") for part in info.get("SecurityOptions") or [])
+        found = [Finding("daemon", ok=True, seen=f"Docker {version}, cgroup v{group}, {security or 'no seccomp'}")]
+        if "seccomp" not in security:
+            found.append(Finding("seccomp", ok=False, seen="the daemon has none", remedy="use a daemon with seccomp"))
+        for kind in build.KINDS:
+            try:
+                digest = self._image(kind)
+                found.append(Finding(f"image {kind}", ok=True, seen=digest[:19]))
+            except OurFault as error:
+                found.append(Finding(f"image {kind}", ok=False, seen=error.what, remedy=error.hint))
+        runtimes = sorted(set(info.get("Runtimes") or {}) - {"io.containerd.runc.v2", "io.containerd.runtime.v1.linux"})
+        wanted = not self.runtime or self.runtime in runtimes
+        remedy = "" if wanted else f"install the runtime {self.runtime}, or unset GRADER_DOCKER_RUNTIME"
+        found.append(Finding("runtime", ok=wanted, seen=f"{self.runtime or 'default'} of {runtimes}", remedy=remedy))
+        return found
+
+    def _connect(self) -> None:
+        if self._client is None:
+            self._client = connect()
+
+    def _image(self, kind: Kind) -> str:
+        """Return the digest of the image that this grader needs."""
+        name = build.image_name(kind)
+        repository = name.partition(":")[0]
+        with _faults():
+            tags = [tag for image in self._client.images(repository) for tag in image["RepoTags"] or []]
+            if name in tags:
+                return str(self._client.inspect_image(name)["Id"])
+        hint = f"grader sandbox build {kind}"
+        others = [tag for tag in tags if tag.startswith(f"{repository}:{kind}-")]
+        if others:
+            cause = f"there is {', '.join(others)}; this grader needs {name}"
+            raise OurFault("E4107", f"the sandbox image for {kind} is of another version", cause=cause, hint=hint)
+        raise OurFault("E4106", f"the sandbox image for {kind} is missing", cause=f"no image {name}", hint=hint)
+
+    def _config(self, kind: Kind, limits: Limits) -> dict[str, Any]:
+        """Return everything that `POST /containers/create` is told but the image."""
+        user = random.SystemRandom().choice(_UIDS)
+        now = time.time()
+        return {
+            "command": ["python3", "-I", "-S", "-B", "/sandbox/harness.py"],
+            "user": f"{user}:{user}",
+            "hostname": "s",
+            "working_dir": "/tmp",  # noqa: S108 - the container's own
+            "environment": {},
+            "stdin_open": True,
+            "tty": False,
+            "network_disabled": True,
+            "labels": {
+                OWNER: owner.me(),
+                EXPIRES: str(int(now + _MARGIN_SECONDS + limits.import_seconds + 3 * limits.judging_seconds)),
+            },
+            "host_config": self.host_config(kind, limits),
+        }
+
+    def host_config(self, kind: Kind, limits: Limits) -> dict[str, Any]:
+        """Return the container's confinement; see docs/red-team.md for what each line is against."""
+        memory = limits.memory_mib + LIBRARIES_MIB[kind] + limits.scratch_mib << 20
+        scratch = f"rw,noexec,nosuid,nodev,size={limits.scratch_mib}m,nr_inodes={limits.scratch_files},mode=1777"
+        none = {"core": 0, "msgqueue": 0, "rtprio": 0, "memlock": 0}
+        some = {"nofile": 256, "fsize": min(_FILE_BYTES, limits.scratch_mib << 20)}
+        config = {
+            "NetworkMode": "none",
+            "ReadonlyRootfs": True,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges:true", "seccomp=" + seccomp.docker_profile()],
+            "Memory": memory,
+            "MemorySwap": memory,  # memory and swap together: so there is no swap
+            "OomScoreAdj": 500,
+            "PidsLimit": limits.processes + 2,  # docker-init and the harness itself
+            "CpuPeriod": _PERIOD,
+            "CpuQuota": int(limits.cores * _PERIOD),
+            "IpcMode": "none",
+            "CgroupnsMode": "private",
+            "Init": True,
+            "Tmpfs": {"/tmp": scratch, "/dev/shm": scratch},  # noqa: S108 - the container's own
+            "Ulimits": [{"Name": name, "Soft": n, "Hard": n} for name, n in {**none, **some}.items()],
+            "LogConfig": {"Type": "none", "Config": {}},
+            "MaskedPaths": _MASKED,
+            "ReadonlyPaths": _READ_ONLY,
+        }
+        if self.runtime:
+            config["Runtime"] = self.runtime
+        if self.gpus:
+            devices = {"Count": -1} if self.gpus == "all" else {"DeviceIDs": self.gpus.split(",")}
+            config["DeviceRequests"] = [{"Driver": "nvidia", "Capabilities": [["compute", "utility"]], **devices}]
+        return config
+
+
+class Stream:
+    """One of a container's outputs: the bytes in Docker's frames (eight bytes: stream, zeros, length)."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Read from a socket's descriptor, which is never blocking."""
+        self.descriptor = descriptor
+        self._header = bytearray()
+        self._left = 0
+
+    def read(self, into: memoryview) -> int:
+        """Read what is there; 0 at the end. Raises BlockingIOError."""
+        while not self._left:
+            part = os.read(self.descriptor, _FRAME.size - len(self._header))
+            if not part:
+                return 0
+            self._header += part
+            if len(self._header) == _FRAME.size:
+                self._left = _FRAME.unpack(self._header)[1]
+                self._header.clear()
+        count = os.readv(self.descriptor, [into[: self._left]])
+        self._left -= count
+        return count
+
+
+class DockerProcess:
+    """A container that runs the harness, and two connections to it: requests and answers, prints."""
+
+    def __init__(self, client: Any, image: str, config: dict[str, Any]) -> None:
+        """Create, attach, start; attached first, so that nothing is missed."""
+        self._client = client
+        self._result: Ended | None = None
+        self._since = int(time.time()) - 1
+        self._id = str(client.create_container(image, **config)["Id"])
+        try:
+            channel = client.attach_socket(self._id, params={"stdin": 1, "stdout": 1, "stream": 1})
+            prints = client.attach_socket(self._id, params={"stderr": 1, "stream": 1})
+            client.start(self._id)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                client.remove_container(self._id, force=True, v=True)
+            raise
+        self._sockets = [channel, prints]
+        self.requests, self.answers, self.prints = os.dup(channel.fileno()), channel.fileno(), prints.fileno()
+        for descriptor in (self.requests, self.answers, self.prints):
+            os.set_blocking(descriptor, False)
+        self._answers, self._prints = Stream(self.answers), Stream(self.prints)
+        self.confinement = {"image": image, "limits": "cgroup"}
+
+    def read_answers(self, into: memoryview) -> int:
+        """Read what is there; 0 at the end. Raises BlockingIOError."""
+        return self._answers.read(into)
+
+    def read_prints(self) -> bytes:
+        """Read what was printed; nothing at the end. Raises BlockingIOError."""
+        room = bytearray(1 << 16)
+        return bytes(room[: self._prints.read(memoryview(room))])
+
+    def ended(self) -> bool:
+        """Tell whether the container has stopped; a daemon that does not answer has ended it."""
+        if self._result is not None:
+            return True
+        try:
+            return not self._client.inspect_container(self._id)["State"]["Running"]
+        except _failures():
+            return True
+
+    def kill(self) -> Ended:
+        """Kill and remove the container; where the daemon is gone, the next start removes it."""
+        if self._result is None:
+            try:
+                self._result = self._end()
+            except _failures():
+                self._result = Ended("lost", 0, 0.0, 0.0)
+            os.close(self.requests)
+            for connection in self._sockets:
+                connection.close()
+        return self._result
+
+    def _end(self) -> Ended:
+        usage = self._usage()
+        by_itself = self.ended()
+        with contextlib.suppress(_failures()):  # it may have ended meanwhile; what counts is that it is removed
+            self._client.kill(self._id)
+        state = self._client.inspect_container(self._id)["State"]
+        events = self._events() if by_itself and state["ExitCode"] == _SIGNALS + _SIGKILL else set()
+        self._client.remove_container(self._id, force=True, v=True)
+        if not by_itself:
+            return Ended("killed", 0, *usage)
+        status = int(state["ExitCode"])
+        if state["OOMKilled"] or "oom" in events:
+            return Ended("memory", _SIGKILL, *usage)
+        if "kill" in events:
+            return Ended("lost", 0, *usage)
+        if status > _SIGNALS:
+            return Ended("signal", status - _SIGNALS, *usage)
+        return Ended("exit", status, *usage)
+
+    def _usage(self) -> tuple[float, float]:
+        """Return CPU seconds and peak MiB by the kernel's account, as the daemon reads it; 0 for a stopped one."""
+        url = self._client._url("/containers/{0}/stats", self._id)  # noqa: SLF001 - the SDK has no `one-shot`
+        answer = self._client._get(url, params={"stream": False, "one-shot": True})  # noqa: SLF001
+        stats = self._client._result(answer, json=True)  # noqa: SLF001
+        memory = stats.get("memory_stats", {})
+        peak = memory.get("max_usage") or memory.get("usage") or 0
+        return stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, peak / (1 << 20)
+
+    def _events(self) -> set[str]:
+        """Return what the daemon says has happened to the container: `oom`, `kill` (by somebody else than us)."""
+        filters = {"container": self._id, "event": ["oom", "kill"]}
+        until = int(time.time()) + 1
+        seen = self._client.events(since=self._since, until=until, filters=filters, decode=True)
+        return {str(event["Action"]) for event in seen}
+
+
+def connect() -> Any:
+    """Return a client of the daemon; raises OurFault with the remedy."""
+    try:
+        import docker  # noqa: PLC0415 - 0.2 s, and only where this engine is used
+    except ImportError as error:
+        hint = 'pip install "grader[docker]"'
+        raise OurFault("E4104", "Docker cannot be used", cause="the package docker is missing", hint=hint) from error
+    with _faults():
+        return docker.APIClient(version="auto", timeout=_CLIENT_SECONDS, **docker.utils.kwargs_from_env())
+
+
+def reap(client: Any) -> list[str]:
+    """Remove the containers whose judge has died or whose time is over; returns their ids."""
+    removed = []
+    for container in client.containers(all=True, filters={"label": OWNER}):
+        labels = container["Labels"]
+        if owner.is_alive(labels[OWNER]) is False or float(labels.get(EXPIRES, 0)) < time.time():
+            with contextlib.suppress(_failures()):  # another judge removes it at the same time
+                client.remove_container(container["Id"], force=True, v=True)
+                removed.append(str(container["Id"]))
+    return removed
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    import docker.errors  # noqa: PLC0415 - loaded by `connect`
+    import requests  # noqa: PLC0415
+
+    return docker.errors.DockerException, requests.exceptions.RequestException, OSError
+
+
+@contextlib.contextmanager
+def _faults() -> Any:
+    """Turn what the SDK raises into an OurFault that says what to do."""
+    try:
+        yield
+    except _failures() as error:
+        raise fault(error) from error
+
+
+def fault(error: Exception) -> OurFault:
+    """Return the OurFault for an exception of the SDK."""
+    text = str(getattr(error, "explanation", None) or error).strip()
+    chain, seen = [], error.__cause__ or error.__context__ or error
+    while seen is not None and seen not in chain:
+        chain.append(seen)
+        seen = seen.__cause__ or seen.__context__  # type: ignore[assignment]
+    whole = f"{text} {' '.join(map(str, chain))}"
+    status = getattr(error, "response", None)
+    if any(isinstance(each, PermissionError) for each in chain) or "Permission denied" in whole:
+        hint = "add yourself to the group docker (sudo usermod -aG docker $USER) and log in again"
+        return OurFault("E4105", "the Docker daemon does not let you in", cause=text, hint=hint)
+    if f"Errno {errno.ENOSPC}" in whole or "no space left on device" in whole.lower():
+        hint = "free some: docker system prune; then try again"
+        return OurFault("E4108", "the Docker daemon's disk is full", cause=text, hint=hint)
+    if status is not None:
+        hint = "see `grader doctor`"
+        if "seccomp" in whole:
+            hint = "the kernel or runtime refuses the seccomp profile: use a newer Docker, or --engine bubblewrap"
+        elif "runtime" in whole.lower():
+            hint = "install the runtime named, or unset GRADER_DOCKER_RUNTIME"
+        elif "device driver" in whole:
+            hint = "install the NVIDIA container toolkit, or unset GRADER_DOCKER_GPUS"
+        return OurFault("E4109", "Docker refused the sandbox", cause=text, hint=hint)
+    hint = "start it (sudo systemctl start docker, or dockerd), or install docker.io; see `grader doctor`"
+    return OurFault("E4104", "the Docker daemon cannot be reached", cause=text, hint=hint)
