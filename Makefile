@@ -10,7 +10,7 @@ STALE := $(shell test -x .venv/bin/python && test "$$(cat .venv/checkout)" = "$$
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint flakes clean stale
+.PHONY: help demo test lint sandbox attacks flakes clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -18,13 +18,19 @@ help: ## list the targets
 demo: .venv/judge.stamp ## judge a right, a wrong, a slow and a hostile submission (no torch needed)
 	@PATH=".venv/bin:$$PATH" sh docs/demo/run
 
-test: lint ## all checks and all tests; installs everything
+test: lint sandbox ## all checks and all tests; installs everything
 	@.venv/bin/python -m pytest -n 2 --dist loadgroup
 
 lint: .venv/test.stamp ## ruff and mypy
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
+
+sandbox: .venv/test.stamp ## build the images of the engine docker that are missing
+	@.venv/bin/grader sandbox build
+
+attacks: .venv/test.stamp ## judge every attack of tests/attacks on docker and bubblewrap (root, six minutes)
+	@.venv/bin/python -m pytest -qq -n 2 tests/test_attacks.py -k test_attack
 
 flakes: .venv/test.stamp ## judge references and right solutions on many seeds; prints how often one fails
 	@.venv/bin/python -m grader.gate flakes

@@ -54,6 +54,12 @@ _STEPS = [1e-4 * 2.0**-i for i in (0, 5, 10, 15, 20, 30)]
 _FD_RELATIVE = 1e-6
 
 
+class Disclosure:
+    """Whether a message may show the values compared: the judge forbids it for hidden tests."""
+
+    values = True
+
+
 class Margins:
     """The largest error/tolerance of passed comparisons and the smallest of failed ones, for `grader verify`."""
 
@@ -127,7 +133,7 @@ def _assert_close(got: Any, want: Any, name: str) -> None:
         for key, wanted in want.items():
             _assert_close(got[key], wanted, f"{name}[{key!r}]")
     elif isinstance(want, np.ndarray | np.generic | bool | int | float | list) or is_tensor(want):
-        _compare(got, _literal(got, want), name or "The answer", disclose=True)
+        _compare(got, _literal(got, want), name or "The answer", disclose=Disclosure.values)
     else:
         raise TypeError(f"assert_close cannot compare with a {type(want).__name__}")
 

@@ -71,19 +71,28 @@ def submit(exercise: Exercise, sent: Sent, config: Config, *, say: Tell, on_phas
         process.close()
 
 
-def rejudge(which: str, config: Config, *, say: Tell, on_phase: Tell) -> Report:
-    """Judge a stored submission again with its seed, as one more judging; raises Interrupted."""
+def rejudge(which: str, config: Config, *, say: Tell, on_phase: Tell, reason: str = "") -> Report:
+    """Judge a stored submission again with its seed, as one more judging; raises Interrupted.
+
+    With a `reason`, the policy that it violated is overruled, whosever submission it is.
+    """
     store = _open(config)
     recover(store, config, say)
-    last = store.report(which, config.learner)
+    learner = store.learner(which) if reason else config.learner
+    last = store.report(which, learner)
     exercise = exercises.load(last.exercise)
+    if reason or store.overruled(last.submission):
+        exercise = exercise.without_policy()
     process = judge.start(exercise, engine=config.engine, isolated=config.isolated)
     try:
         process.started(say)
-        queued = store.rejudge(last.submission, seed=last.seed)
+        if reason:
+            queued = store.overrule(last.submission, staff=config.learner, reason=reason)
+        else:
+            queued = store.rejudge(last.submission, seed=last.seed)
         on_phase(f"submission {queued.submission} judged again as {queued.judging}")
         _judge(store, queued, exercise, process, config, on_phase)
-        return store.report(queued.judging, config.learner)
+        return store.report(queued.judging, learner)
     finally:
         process.close()
 
@@ -106,6 +115,7 @@ def recover(store: "Store", config: Config, say: Tell) -> None:
             continue
         try:
             exercise = exercises.load(claim.exercise)
+            exercise = exercise.without_policy() if claim.overruled else exercise
         except (NotFound, ExerciseError) as error:
             say(f"{name} waits: {error.what}")
             store.release(claim)

@@ -18,6 +18,14 @@ Kind = Literal["numpy", "torch"]
 KINDS: tuple[Kind, ...] = ("numpy", "torch")
 ISOLATING = ("docker", "bubblewrap")
 NAMES = ("auto", *ISOLATING, "local")
+MODULES: dict[Kind, list[str]] = {
+    "numpy": ["numpy"],
+    "torch": [
+        "numpy", "torch", "torchgen", "functorch", "sympy", "mpmath", "networkx", "typing_extensions", "filelock",
+        "fsspec", "jinja2", "markupsafe", "yaml", "triton", "packaging", "setuptools", "optree",
+    ],
+}  # fmt: skip
+"""What an exercise of each kind offers, with what its libraries need themselves."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import hashlib
 import os
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,8 @@ MAX_SOURCE_BYTES = 256 * 1024
 _TORCH_MEMORY_MIB = 2048
 _MAX_LIMIT = 100_000
 _MAX_NAME = 60
+_BANNED_NAME = re.compile(r"(?=.*[A-Za-z_]{3})[\w*?]+", re.ASCII)
+_BANNED_OPERATOR = re.compile(r"[\w*?]+::(?=.*[A-Za-z_]{3})[\w*?.]+", re.ASCII)
 _FILES = ("exercise.toml", "statement.md", "starter.py", "public_tests.py", "hidden_tests.py")
 _CAUGHT_BY = re.compile(r"^Caught by (test_\w+(?:, test_\w+)*)\.$", re.MULTILINE)
 
@@ -66,7 +69,7 @@ class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Names and operator families a submission must not use."""
+    """What a submission must not use: names in NumPy and PyTorch, operators of PyTorch, by shell-style patterns."""
 
     names: list[str] = []
     operators: list[str] = []
@@ -130,6 +133,15 @@ class Exercise:
     def limits(self) -> Limits:
         """What a submission may spend."""
         return self.toml.limits
+
+    @property
+    def policy(self) -> Policy:
+        """What a submission must not use."""
+        return self.toml.policy
+
+    def without_policy(self) -> "Exercise":
+        """Return the exercise as it is judged where staff have overruled the policy; its version stays."""
+        return replace(self, toml=msgspec.structs.replace(self.toml, policy=Policy()))
 
     @property
     def functions(self) -> list[Function]:
@@ -273,6 +285,18 @@ def _line_of(text: str, message: str) -> int:
     return 1
 
 
+def _faults_of_policy(toml: _Toml) -> Iterator[tuple[str, str, str]]:
+    """Yield key, cause and hint; that an operator exists is seen when a sandbox starts, since only that has PyTorch."""
+    for name in toml.policy.names:
+        if not _BANNED_NAME.fullmatch(name):
+            cause = f"{name!r} is no pattern for names; it has letters, and * and ? for what may differ"
+            yield "names", cause, 'write "flex_attention" or "*_attention*", without dots'
+    for name in toml.policy.operators:
+        if toml.kind != "torch" or not _BANNED_OPERATOR.fullmatch(name):
+            cause = f"{name!r} is no pattern for operators of a torch exercise"
+            yield "operators", cause, 'write "namespace::name", for example "*::*attention*"'
+
+
 def _check_values(path: Path, text: str, toml: _Toml) -> None:
     def fail(key: str, cause: str, hint: str) -> ExerciseError:
         return _malformed(path, _line_of(text, f"`{key}`"), cause, hint)
@@ -289,6 +313,8 @@ def _check_values(path: Path, text: str, toml: _Toml) -> None:
         raise fail("functions", "no [[functions]] and no [[classes]]", "name what a submission must define")
     if not toml.versions:
         raise fail("versions", "[versions] has no entry", 'write `1 = "First version."`')
+    for key, cause, hint in _faults_of_policy(toml):
+        raise fail(key, cause, hint)
     declared = _declared(toml)
     for name, signature, returns in declared:
         try:

@@ -93,6 +93,12 @@ CATALOGUE = {
         "GRADER_ISOLATED is yes, as on a server: submissions must not run with the grader's own rights.",
         "Mend docker or bubblewrap as `grader doctor` says.",
     ),
+    "E2115": Entry(
+        "there is nothing to overrule",
+        "`grader overrule` waives the policy of a submission whose verdict is policy_violation; this one's is "
+        "another, or it is being judged.",
+        "`grader rejudge ID` judges a submission again as it is.",
+    ),
     "E2116": Entry(
         "isolated is yes or no",
         "GRADER_ISOLATED, or `isolated` in a settings file, says something else.",
@@ -190,8 +196,8 @@ CATALOGUE = {
         "grader sandbox build; older images may then be removed with docker image rm.",
     ),
     "E4108": Entry(
-        "Docker's disk is full",
-        "There is no space for a container or an image.",
+        "the disk is full",
+        "There is no space for a container, an image or what an image is built from.",
         "docker system prune, or a larger disk for Docker's data-root.",
     ),
     "E4109": Entry(
@@ -199,6 +205,32 @@ CATALOGUE = {
         "The daemon answered with an error: an unknown runtime, no such device, a refused seccomp profile. A sandbox "
         "with less isolation is never used instead.",
         "Mend what the message names; `grader doctor` shows what the daemon offers.",
+    ),
+    "E4110": Entry(
+        "bubblewrap is missing or too old",
+        "The engine bubblewrap starts the program bwrap, version 0.8 or newer, found on the path.",
+        "apt install bubblewrap, or your system's like; or use the engine docker.",
+    ),
+    "E4111": Entry(
+        "user namespaces are forbidden",
+        "The engine bubblewrap needs them: a setting of the kernel, or the container this runs in, refuses them.",
+        "Run the sysctl that the message names, or use the engine docker; `grader doctor` tells more.",
+    ),
+    "E4112": Entry(
+        "no control group can be made",
+        "They limit memory, processes and processor time; here they are required and cannot be written.",
+        "Run as root, or where systemd delegates them: systemd-run --user --scope -p Delegate=yes grader ...",
+    ),
+    "E4113": Entry(
+        "the kernel refuses the seccomp filter",
+        "It was built without CONFIG_SECCOMP_FILTER, or something around the grader forbids new filters.",
+        "Use another kernel or another engine; without the filter nothing is judged.",
+    ),
+    "E4115": Entry(
+        "the sandbox images could not be built",
+        "A build needs the wheels of its lock file, to the byte, and a base with glibc and Python 3.11: an image that "
+        "can be pulled, or root, debootstrap and a mirror of the distribution's packages.",
+        "Mend what the message names, then run grader sandbox build again: what it has fetched is kept.",
     ),
     "E5101": Entry(
         "nothing of that name or id is here",

@@ -124,6 +124,21 @@ class Failures:
         text = f": {clean(failed.text)}" if failed.text else ""
         return Rejected(f"Importing your file raised {name}{at}{text}.", Verdict.IMPORT_ERROR)
 
+    def violation(self, failed: wire.Failed) -> Rejected:
+        """Say what the exercise asks the student to write, and where the file uses a library's instead."""
+        name = wire.clean_name(failed.name)
+        if name == "unknown" or not self._tells_nothing(name):
+            name = "something"
+        elif name.startswith("torch.ops."):
+            name = "the operator " + name.removeprefix("torch.ops.").replace(".", "::", 1)
+        if failed.kind == "tampered":
+            return Rejected(f"Your file has undone the ban on {name}.", Verdict.POLICY_VIOLATION)
+        at = self._at(failed.line).removeprefix(" at ") or "your file"
+        return Rejected(
+            f"{at[0].upper()}{at[1:]} uses {name}, which this exercise asks you to write yourself.",
+            Verdict.POLICY_VIOLATION,
+        )
+
     def without_names(self, value: Any) -> Any:
         """Take out the names of types that a submission may have spelt with the numbers it was passed."""
         match value:
@@ -146,8 +161,8 @@ class Failures:
 
     def _at(self, line: int) -> str:
         """Say where a line of the source is: in a notebook, in which cell."""
-        if not line:
-            return ""
+        if not 0 < line <= self.source.count("\n") + self.source.count("\r") + 1:
+            return ""  # a file may report any number, one that it was passed too
         return f" at {self.places[line - 1]}" if line <= len(self.places) else f" at line {line} of your file"
 
 

@@ -50,6 +50,11 @@ def score(report: Report) -> str:
     return f"{number(report.score)} of {number(report.max_score)} points"
 
 
+def overruled(report: Report) -> str:
+    """Say that staff have waived the policy, and why; nothing where they have not."""
+    return f"policy overruled by {report.overruled.by}: {report.overruled.reason}" if report.overruled else ""
+
+
 def write(report: Report, form: Format) -> str:
     """Write a report in any of the formats that programs read, without a final newline."""
     match form:
@@ -79,8 +84,8 @@ def to_json(value: object) -> str:
 def concise(report: Report) -> str:
     """Write one line for the verdict and one for each test that is not accepted, unless the first says it all."""
     lines = [f"{report.exercise}: {report.verdict}: {score(report)}"]
-    if report.message:
-        lines[0] += f": {_one_line(report.message)}"
+    for text in filter(None, (overruled(report), report.message)):
+        lines[0] += f": {_one_line(text)}"
     for test in report.tests:
         if test.verdict is not Verdict.ACCEPTED and (test.message or not report.message):
             told = ": ".join(filter(None, (test.message, test.explanation)))
@@ -112,8 +117,8 @@ def junit(report: Report) -> str:
         ET.SubElement(properties, "property", {"name": name, "value": str(getattr(report, name))})
     for test in report.tests:
         _junit_case(suite, report, test)
-    if report.message:
-        ET.SubElement(suite, "system-out").text = safe(report.message)
+    if text := "\n".join(filter(None, (overruled(report), report.message))):
+        ET.SubElement(suite, "system-out").text = safe(text)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=False)
 
@@ -138,7 +143,8 @@ def gradescope(report: Report) -> str:
     ours = report.verdict is Verdict.INTERNAL_ERROR
     result: dict[str, object] = {
         "execution_time": round(report.usage.wall_seconds, 3),
-        "output": safe(report.message) or f"{report.exercise}: {report.verdict}",
+        "output": safe("\n".join(filter(None, (overruled(report), report.message))))
+        or f"{report.exercise}: {report.verdict}",
         "output_format": "text",
         "stdout_visibility": "hidden",
         "visibility": "visible",

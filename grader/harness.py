@@ -5,22 +5,33 @@ It runs as a script (`python -I -B harness.py`), imports nothing of ours, and ne
 moved away before any of the student's code runs, and what the student prints goes to descriptor 2.
 
 Nothing here decides a verdict, and nothing here is a defence: the student's code shares this process. The
-judge (`grader/wire.py`) believes only bytes that have the form it expects.
+judge (`grader/wire.py`) believes only bytes that have the form it expects. That goes for the policy too: a `Ban` meets
+whoever calls what is banned in any of the ways a library offers, and what it reports is evidence. Whoever takes the
+process apart (by `ctypes`, or with a copy of the library's source) gets past it.
 """
 
+import ast
+import errno
+import fnmatch
 import inspect
 import json
 import math
 import os
+import re
 import struct
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+_libraries = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib")  # noqa: PTH118, PTH120, PTH100 - pathlib loads slowly
+if os.path.isdir(_libraries):  # noqa: PTH112 - in a sandbox that isolates, Python runs without its own site-packages
+    sys.path.append(_libraries)
 
 import numpy as np  # noqa: E402 - the number of threads is read at import
 
@@ -56,15 +67,185 @@ class Refusal(Exception):  # noqa: N818 - it is an answer
 class Importer:
     """A finder that refuses what the exercise does not offer, with the words Python itself would use."""
 
-    def __init__(self, allowed: Iterable[str]) -> None:
-        """Let through the named libraries and the standard one."""
+    def __init__(self, allowed: Iterable[str], ban: "Ban | None" = None) -> None:
+        """Let through the named libraries and the standard one; `ban` is told of each module of PyTorch."""
         self.allowed = frozenset(allowed) | sys.stdlib_module_names
+        self.ban = ban
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002 - the finders' protocol
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:  # noqa: ARG002 - the finders' protocol
         """Answer None (ask the next finder) or refuse."""
         top = name.partition(".")[0]
         if top not in self.allowed and not top.startswith("_sysconfigdata"):
+            if sys._getframe(2).f_globals.get("__name__") == "importlib.util":  # noqa: SLF001 - who asks
+                return None  # PyTorch asks whether optional packages are there: that is no error
             raise ModuleNotFoundError(f"No module named {name!r} (not available in this exercise)", name=name)
+        if top != "torch" or self.ban is None:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and spec.loader is not None:
+            run, disable = spec.loader.exec_module, self.ban.disable
+
+            def run_and_disable(module: types.ModuleType) -> None:
+                run(module)
+                disable([module])
+
+            spec.loader.exec_module = run_and_disable  # type: ignore[method-assign]
+        return spec
+
+
+class Ban:
+    """What of NumPy and PyTorch the exercise asks the student to write, by shell-style patterns."""
+
+    def __init__(self, names: Sequence[str], operators: Sequence[str], violate: Callable[[str], Exception]) -> None:
+        """Ban nothing yet; `violate` takes note of a name and returns the exception to raise."""
+        self.is_name = re.compile("|".join(map(fnmatch.translate, names)) or "(?!)").match
+        self.operators = operators
+        self.violate = violate
+        self.kernels: dict[str, set[str]] = {}
+        self.dump: Callable[[str], str] = str
+
+    def check(self, tree: ast.AST) -> None:
+        """Refuse a source that plainly uses a banned name of NumPy or PyTorch; a name of the student's own is none."""
+        used = [(node.lineno, name) for node, name in uses(tree) if any(map(self.is_name, name.split(".")[1:]))]
+        if used:
+            line, name = min(used)
+            raise Refusal("policy", name=name[:200], line=line)
+
+    def override(self) -> None:
+        """Put a kernel that raises over each one of each banned operator, for whatever way leads there.
+
+        Every dispatch key with a kernel of its own gets ours: composites, backends, autograd, autocast, functorch,
+        tracing. The Meta key stays: it computes shapes alone, and PyTorch registers more there as it is imported.
+        """
+        import ctypes  # noqa: PLC0415 - with PyTorch only, which has loaded it
+
+        import torch  # noqa: PLC0415 - not in every exercise
+
+        self.dump = dump = torch._C._dispatch_dump  # noqa: SLF001 - the dispatcher has no public way to ask
+        operators = torch._C._dispatch_get_all_op_names()  # noqa: SLF001
+        libraries: dict[str, Any] = {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a kernel is overridden
+            for pattern in self.operators:
+                if not (matching := fnmatch.filter(operators, pattern)):
+                    raise ValueError(f"no operator is called {pattern}")
+                for operator in set(matching) - set(self.kernels):
+                    space, name = operator.split("::")
+                    if space not in libraries:
+                        libraries[space] = torch._C._dispatch_library("IMPL", space, "", "the ban", 0)  # noqa: SLF001
+                    registered = re.findall(r"^(\w+)(?:\[alias\])?: registered", dump(operator), re.MULTILINE)
+                    for key in sorted({*registered, "CPU", "CUDA"} - {"debug", "Meta"}):
+                        libraries[space].impl(name, key, self.stub("torch.ops." + operator.replace("::", ".")))
+                    self.kernels[operator] = {line for line in dump(operator).splitlines() if "the ban" in line}
+        for library in libraries.values():  # its end would undo the ban: Python must find no reference to drop
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
+
+    def disable(self, modules: Iterable[types.ModuleType]) -> None:
+        """Make the functions and classes of these modules that have banned names raise, under whatever name they go.
+
+        Their code is replaced in place. What PyTorch computes in Python from honest operators (multi-head attention
+        with its weights, flexible attention) calls no operator that could be banned.
+        """
+        for module in modules:
+            for name in list(filter(self.is_name, vars(module))):
+                value = vars(module)[name]
+                value = getattr(value, "_init_fn", value)  # what an operator defined in Python computes with
+                stub = self.stub(f"{module.__name__}.{name}").__code__
+                if getattr(value, "__module__", "") == module.__name__:
+                    for function in functions(value):
+                        function.__code__ = stub.replace(co_freevars=function.__code__.co_freevars)
+
+    def stub(self, name: str) -> Any:
+        """Return a function that raises; its code has the callable among its constants, and so runs in any module."""
+
+        def stub(*_args: Any, **_kwargs: Any) -> None:
+            violate: Any = "violate"
+            what = "what"
+            raise violate(what)
+
+        code, constants = stub.__code__, {"violate": self.violate, "what": name}
+        stub.__code__ = code.replace(co_consts=tuple(constants.get(each, each) for each in code.co_consts))
+        return stub
+
+    def verify(self) -> None:
+        """Refuse to go on where one of our kernels is not on top any more."""
+        for operator, kernels in self.kernels.items():
+            if not kernels <= set(self.dump(operator).splitlines()):
+                raise Refusal("tampered", name="torch.ops." + operator.replace("::", "."))
+
+
+def functions(value: Any) -> Iterator[types.FunctionType]:
+    """Yield the functions that a function wraps, itself first, or that a class defines."""
+    if isinstance(value, type):
+        for part in list(vars(value).values()):
+            if not isinstance(part, type):
+                yield from functions(getattr(part, "__func__", part))
+    while isinstance(value, types.FunctionType):
+        yield value
+        value = vars(value).get("__wrapped__")
+
+
+def uses(tree: ast.AST) -> Iterator[tuple[Any, str]]:
+    """Yield each import and use of something of NumPy or PyTorch with its full name, aliases and scopes followed.
+
+    A loop, not a recursion: the depth of the source is the student's.
+    """
+    pending: list[tuple[ast.AST, dict[str, str]]] = [(tree, {})]
+    while pending:
+        node, names = pending.pop()
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            names = names | bindings(node, names)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((node, name) for _, name in imports(node))
+        elif name := resolve(node, names):
+            yield node, name
+        pending += [(child, names) for child in ast.iter_child_nodes(node)]
+
+
+def bindings(scope: ast.AST, outer: dict[str, str]) -> dict[str, str]:
+    """Return the names that a scope binds: to a name of NumPy or PyTorch, or "" to something else."""
+    found: dict[str, str] = {}
+    pending = list(ast.iter_child_nodes(scope))[::-1]
+    while pending:
+        node = pending.pop()
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                found.update(imports(node, bound=True))
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.NamedExpr(ast.Name(id=name), value):
+                found[name] = resolve(value, outer | found) or found.get(name, "")
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                found.setdefault(name, "")
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.setdefault(name, "")
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            pending += list(ast.iter_child_nodes(node))[::-1]
+    return found
+
+
+def imports(node: ast.Import | ast.ImportFrom, *, bound: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the names an import binds with what they stand for, or, not `bound`, with all that is imported."""
+    for each in node.names:
+        base = f"{'.' * node.level}{node.module or ''}." if isinstance(node, ast.ImportFrom) else ""
+        full, name = base + each.name, each.asname or each.name
+        if bound and not base and not each.asname:
+            full = name = each.name.partition(".")[0]
+        if full.partition(".")[0] in ("numpy", "torch"):
+            yield name, full.removesuffix(".*")
+
+
+def resolve(node: ast.AST, names: dict[str, str]) -> str:
+    """Return the full name of what an expression means by attributes and literal `getattr`; "" if unknown."""
+    parts: list[str] = []
+    while True:
+        match node:
+            case ast.Attribute(value=node, attr=part):
+                parts.append(part)
+            case ast.Call(func=ast.Name("getattr"), args=[node, ast.Constant(value=str(part)), *_]):
+                parts.append(part)
+            case ast.Name(id=name) if base := names.get(name, names.get("*", "") and f"{names['*']}.{name}"):
+                return ".".join([base, *reversed(parts)])
+            case _:
+                return ""
 
 
 class Encoder:
@@ -274,6 +455,8 @@ class Harness:
         self.retained_bytes = 0
         self.nonce = ""
         self.lock = threading.RLock()
+        self.ban: Ban | None = None
+        self.violation: Node = {}
 
     # --- requests, one method each
 
@@ -289,14 +472,26 @@ class Harness:
             versions["torch"] = torch.__version__.split("+")[0]
             warm = torch.ones(2, 2, requires_grad=True)
             torch.autograd.grad((warm @ warm).sum(), warm)
+        if request["names"] or request["operators"]:
+            self.ban = Ban(request["names"], request["operators"], self.violate)
+        if self.ban is not None and request["torch"]:
+            self.ban.override()
+            self.ban.disable([module for name, module in sys.modules.items() if name.startswith("torch.")])
         if request["modules"]:
-            sys.meta_path.insert(0, Importer(request["modules"]))
+            sys.meta_path.insert(0, Importer(request["modules"], self.ban))
         if request["memory_bytes"]:
             limit_memory(request["memory_bytes"])
+        if request.get("processes") and _libraries in sys.path:
+            limit_processes(request["processes"])
+        forbid_exec()
         return versions
 
     def op_load(self, request: Node, decoder: Decoder) -> None:
-        """Run the student's file as a module called `submission` and look whether it defines what it must."""
+        """Run the student's file as a module called `submission` and look whether it defines what it must.
+
+        The policy's look at the source comes first, and here, not in the judge: deep nesting, integers of a million
+        digits and the like meet the sandbox's limits, and none of the student's code has run yet.
+        """
         source = decoder.value(request["source"])
         module = types.ModuleType("submission")
         module.__file__ = FILENAME
@@ -305,6 +500,8 @@ class Harness:
             code = compile(source, FILENAME, "exec", dont_inherit=True)
         except (MemoryError, RecursionError):
             raise Refusal("syntax", text="the code is nested too deeply") from None
+        if self.ban is not None:
+            self.ban.check(ast.parse(source, FILENAME))
         exec(code, module.__dict__)  # noqa: S102 - the point of the sandbox
         self.module = module
         for wanted in request["interface"]:
@@ -417,6 +614,27 @@ class Harness:
         """Return a value as it came: what a call costs without a student's code."""
         return decoder.value(request["value"])
 
+    def op_flush(self, request: Node, decoder: Decoder) -> None:  # noqa: ARG002 - as every request
+        """Look once more whether the policy was kept: the last request of a judging."""
+        if self.ban is not None:
+            self.ban.verify()
+
+    def violate(self, name: str) -> Exception:
+        """Take note that something banned was called; callable from any thread.
+
+        The request under way is answered at once and the process ends, so that to catch the exception is in vain.
+        Between two requests the next one is answered so.
+        """
+        frame: types.FrameType | None = sys._getframe()  # noqa: SLF001 - the way to walk the stack
+        while frame is not None and frame.f_code.co_filename != FILENAME:
+            frame = frame.f_back
+        with self.lock:
+            self.violation = {"kind": "policy", "name": name[:200], "line": frame.f_lineno if frame else 0}
+            if self.nonce:
+                self.reply({"status": "error", **self.violation})
+                os._exit(0)
+        return RuntimeError(f"{name} is not allowed in this exercise")
+
     # --- objects that stay, arguments that are watched
 
     def keeps(self, value: object) -> bool:
@@ -473,6 +691,8 @@ class Harness:
             if fields["status"] != "error":
                 fields["value"] = encoder.node(value)
             self.send({"nonce": self.nonce, **fields}, encoder.payload)
+            if not is_call:
+                self.nonce = ""  # answered
 
     def serve(self) -> None:
         """Answer requests until the judge hangs up."""
@@ -486,6 +706,9 @@ class Harness:
         """Carry out one request and reply."""
         self.nonce = request["nonce"]
         operation = getattr(self, "op_" + request["op"])
+        if self.violation:
+            self.reply({"status": "error", **self.violation})
+            return
         try:
             value = operation(request, Decoder(self, payload))
             self.reply({"status": "ok"}, value)
@@ -567,6 +790,13 @@ def explain(error: BaseException) -> Node:
     return {**kinds, "type": kind.__name__[:80], "line": line, "text": text}
 
 
+def limit_processes(number: int) -> None:
+    """Allow so many processes and threads; the kernel counts all of the user, who has to be the sandbox's own."""
+    import resource  # noqa: PLC0415 - as below
+
+    resource.setrlimit(resource.RLIMIT_NPROC, (number, number))
+
+
 def limit_memory(allowance: int) -> None:
     """Allow so many bytes of private memory beyond what the libraries have taken, and no core files."""
     import resource  # noqa: PLC0415 - the judge, which imports this module too, does not need it
@@ -575,6 +805,30 @@ def limit_memory(allowance: int) -> None:
         used = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData"))
     resource.setrlimit(resource.RLIMIT_DATA, (used + allowance,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def forbid_exec() -> None:
+    """Let no other program be started from here on: another Python would know nothing of the policy's ban."""
+    import ctypes  # noqa: PLC0415 - NumPy has loaded it
+
+    calls = {"x86_64": (59, 322), "aarch64": (221, 281)}[os.uname().machine]  # execve, execveat
+    load, equal, answer = 0x20, 0x15, 0x06
+    program = b"".join(
+        struct.pack("HBBI", *instruction)
+        for instruction in (
+            (load, 0, 0, 0),  # the call's number
+            (equal, 2, 0, calls[0]),
+            (equal, 1, 0, calls[1]),
+            (answer, 0, 0, 0x7FFF0000),  # allow
+            (answer, 0, 0, 0x00050000 | errno.EPERM),
+        )
+    )
+    code = ctypes.create_string_buffer(program)
+    filter_ = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
+    no_new_privileges, set_seccomp, by_filter = 38, 22, 2
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(no_new_privileges, 1, 0, 0, 0) or libc.prctl(set_seccomp, by_filter, filter_, 0, 0):
+        raise OSError(ctypes.get_errno(), "other programs cannot be forbidden")
 
 
 def main() -> None:

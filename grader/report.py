@@ -1,5 +1,7 @@
 """The report of one judging: what is stored, printed, and sent."""
 
+import datetime as dt
+
 import msgspec
 
 from grader.verdict import Verdict
@@ -45,6 +47,14 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     cpu: str = ""
 
 
+class Overruled(msgspec.Struct, frozen=True, kw_only=True):
+    """That the policy was waived: who of the staff said so, when, for what reason."""
+
+    by: str
+    reason: str
+    at: dt.datetime
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Verdict (the worst of the tests), score (their sum) and the evidence."""
 
@@ -63,6 +73,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     submission: str = ""
     judging: str = ""
     attempt: int = 0
+    overruled: Overruled | None = None
     printed: str = ""
     """Tail of what the student's file printed; filled for public examples only."""
     log: str = ""

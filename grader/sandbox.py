@@ -13,20 +13,14 @@ from collections import deque
 from typing import Any
 
 from grader import wire
-from grader.engine import Ended, Kind, Process
-from grader.exercise import Limits
+from grader.engine import MODULES, Ended, Kind, Process
+from grader.exercise import Limits, Policy
 from grader.verdict import Verdict
 
 _CHUNK = 1 << 16
 _BOOT_SECONDS = 60.0
 _GRACE_SECONDS = 0.5
-_MODULES = {
-    "numpy": ["numpy"],
-    "torch": [
-        "numpy", "torch", "torchgen", "functorch", "sympy", "mpmath", "networkx", "typing_extensions", "filelock",
-        "fsspec", "jinja2", "markupsafe", "yaml", "triton", "packaging", "setuptools", "optree",
-    ],
-}  # fmt: skip
+_NO_POLICY = Policy()
 
 
 class Broken(Exception):  # noqa: N818 - the sandbox's state, not an error of ours
@@ -42,7 +36,7 @@ class Broken(Exception):  # noqa: N818 - the sandbox's state, not an error of ou
 class Sandbox:
     """One process, one submission, one request at a time."""
 
-    def __init__(self, process: Process, kind: Kind, limits: Limits) -> None:
+    def __init__(self, process: Process, kind: Kind, limits: Limits, policy: Policy = _NO_POLICY) -> None:
         """Take over a started process and greet it; it loads its libraries while the judge does other things."""
         self._process = process
         self._limits = limits
@@ -55,9 +49,12 @@ class Sandbox:
             os.set_blocking(descriptor, False)
         hello = {
             "torch": kind == "torch",
-            "modules": _MODULES[kind],
+            "modules": MODULES[kind],
             "memory_bytes": limits.memory_mib << 20,
+            "processes": limits.processes,
             "max_answer_bytes": limits.answer_mib << 20,
+            "names": policy.names,
+            "operators": policy.operators,
         }
         self._nonce = secrets.token_hex(8)
         for buffer in wire.encode({"op": "hello", "nonce": self._nonce, **hello}):

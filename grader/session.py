@@ -15,7 +15,8 @@ from typing import Any
 from grader import wire
 from grader.callbacks import answer_callback, callbacks_in
 from grader.engine import Engine, Process
-from grader.exercise import Exercise
+from grader.errors import OurFault
+from grader.exercise import Exercise, Policy
 from grader.failures import Failures
 from grader.sandbox import Broken, Sandbox
 from grader.verdict import Rejected, Verdict
@@ -52,6 +53,8 @@ class Session:
     printed: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     unusable: Rejected | None = None
+    lost: bool = False
+    """Whether something outside ended a sandbox: the judging has to be repeated."""
     callbacks: dict[int, Callback] = field(default_factory=dict)
     _sandbox: Sandbox | None = None
     _loaded: bool = False
@@ -60,16 +63,22 @@ class Session:
     def open(self, process: Process | None = None) -> None:
         """Take a started process, or start one; its libraries load while the judge goes on."""
         kind, limits = self.exercise.kind, self.exercise.limits
-        self._sandbox = Sandbox(process or self.engine.start(kind, limits), kind, limits)
+        self._sandbox = Sandbox(process or self.engine.start(kind, limits), kind, limits, self.exercise.policy)
         self.opened += 1
 
     def load(self) -> None:
         """Have the sandbox run the student's file. Raises Rejected; then no test can run."""
-        if self._sandbox is None:
-            self.open()
-        sandbox = self._sandbox
-        assert sandbox is not None  # noqa: S101 - for the type checker
-        sandbox.ready()
+        try:
+            if self._sandbox is None:
+                self.open()
+            sandbox = self._sandbox
+            assert sandbox is not None  # noqa: S101 - for the type checker
+            sandbox.ready()
+        except (Broken, OurFault) as error:
+            self._account()
+            self.lost = True
+            self.unusable = Rejected("The sandbox did not start.", Verdict.INTERNAL_ERROR)
+            raise self.unusable from error
         self.versions = sandbox.versions
         limit = self.exercise.limits.import_seconds
         header = {"op": "load", "interface": _interface(self.exercise)}
@@ -78,8 +87,10 @@ class Session:
                 reply = sandbox.call(header, self._until(limit), source=self.words.source)
         except Broken as broken:
             self._account()
+            self.lost |= broken.verdict is Verdict.INTERNAL_ERROR
             raise self.words.broken_import(broken, late=self.out_of_time) from broken
         if isinstance(reply, wire.Failed):
+            self._keep_to_policy(reply)
             raise self.words.import_failed(reply)
         self._loaded = True
 
@@ -112,6 +123,7 @@ class Session:
         except Broken as broken:
             self._loaded = False
             self._account()
+            self.lost |= broken.verdict is Verdict.INTERNAL_ERROR
             self.transcript.append(Request(header, values, broken=True))
             self._last_verdict = broken.verdict
             self.incident = self.words.broken(where, broken, late=self.out_of_time)
@@ -119,17 +131,45 @@ class Session:
         if header["op"] != "begin":
             self.transcript.append(Request(header, values, reply))
         if isinstance(reply, wire.Failed):
+            self._keep_to_policy(reply)
             raise self.words.failed(where or "Your file, between two calls,", reply)
         return reply if self.words.disclose else self.words.without_names(reply)
 
     def close(self) -> None:
-        """End the sandbox. Bytes that nobody asked for, found now, still count."""
+        """End the sandbox. A violation of the policy or bytes that nobody asked for, found now, still count."""
+        if self._loaded and self.exercise.policy != Policy():
+            self._flush()
         sandbox = self._sandbox
         if sandbox is not None and sandbox.alive:
             if self._loaded and not sandbox.quiet():
                 self.unusable = Rejected("Your file sent bytes that nobody had asked for.", Verdict.PROTOCOL_VIOLATION)
             self._account()
         self._loaded = False
+
+    def _flush(self) -> None:
+        """Ask whether the policy was kept to the end; to leave that unanswered is no way out."""
+        assert self._sandbox is not None  # noqa: S101 - for the type checker
+        self.unusable = Rejected("Your file left the judge's last question unanswered.", Verdict.PROTOCOL_VIOLATION)
+        try:
+            reply = self._sandbox.call({"op": "flush"}, time.monotonic() + self.exercise.limits.call_seconds)
+            if isinstance(reply, wire.Failed):
+                self._keep_to_policy(reply)
+            else:
+                self.unusable = None
+        except Rejected:
+            return  # noted by what raised it
+        except Broken as broken:
+            if broken.verdict is Verdict.INTERNAL_ERROR:
+                self.unusable = self.words.broken("", broken)
+                self.lost = True
+
+    def _keep_to_policy(self, failed: wire.Failed) -> None:
+        """Raise Rejected for a violation of the policy, and let the file be called no more."""
+        if failed.kind in ("policy", "tampered"):
+            self._loaded = False
+            self._account()
+            self.unusable = self.words.violation(failed)
+            raise self.unusable
 
     @property
     def out_of_time(self) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from grader import __version__
-from grader.checkers import Margins
+from grader.checkers import Disclosure, Margins
 from grader.engine import Engine, Process
 from grader.exercise import Exercise, Wrong, points
 from grader.failures import Failures
@@ -148,6 +148,7 @@ class Plugin:
         """Know the tests the suite must have before pytest is asked."""
         self.exercise = exercise
         self.suite = suite
+        Disclosure.values = suite == "public"
         self.session = session
         self.receive = receive
         self.on_phase = on_phase
@@ -194,13 +195,17 @@ class Plugin:
 
     def done(self, usage: Usage, environment: Environment) -> Done:
         """Put the outcomes together; a test without one makes the judging our fault."""
-        if self.refused is None and self.session.unusable is not None and not self.session.opened:
-            self.refused = self.session.unusable
+        unusable = self.session.unusable
+        policy = unusable is not None and unusable.verdict is Verdict.POLICY_VIOLATION
+        if self.refused is None and unusable is not None and (policy or not self.session.opened):
+            self.refused = unusable
         verdicts = []
         if self.refused is not None:
             verdicts.append(self.refused.verdict)
             for outcome in self.outcomes.values():
                 outcome.verdicts = [self.refused.verdict]
+                outcome.message = ""
+            self.candidates.clear()
         if self.session.unusable is not None:
             verdicts.append(self.session.unusable.verdict)
         never = [outcome.name for outcome in self.outcomes.values() if not outcome.verdicts]

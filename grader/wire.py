@@ -144,8 +144,9 @@ class Failed(_Reply, frozen=True, tag="error"):
     """The request could not be carried out; every text is the submission's and must be cleaned."""
 
     kind: Literal[
-        "exception", "memory", "syntax", "missing", "signature", "oversize", "no_gradient", "attribute", "internal"
-    ]
+        "exception", "memory", "syntax", "missing", "signature", "oversize", "no_gradient", "attribute", "internal",
+        "policy", "tampered",
+    ]  # fmt: skip
     type: _Name = ""
     line: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] = 0
     column: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] = 0
@@ -229,7 +230,8 @@ def _size(node: _Array) -> int:
         raise WireError("bfloat16 exists for tensors only")
     if node.k == "scalar" and node.shape:
         raise WireError("a scalar has no dimensions")
-    if math.prod(size or 1 for size in node.shape) * DTYPES[node.dtype] > MAX_EXTENT:  # NumPy refuses (0, 2**40, 2**40)
+    # NumPy refuses (0, 2**40, 2**40), and what is small in 16 bits must be possible in the widest dtype too.
+    if math.prod(size or 1 for size in node.shape) * max(DTYPES.values()) > MAX_EXTENT:
         raise WireError("an array has impossible dimensions")
     return math.prod(node.shape) * DTYPES[node.dtype]
 

@@ -17,6 +17,7 @@ from grader import exercise as exercises
 from grader import judge, local, suite  # noqa: F401 - the judge's child inherits what is imported here
 from grader.exercise import Exercise
 from grader.report import Report
+from worker import build
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -275,6 +276,18 @@ def state(pid: int) -> str:
         return ""
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close a run of the corpus with its count: judgings that ended as they must, and others."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None or hasattr(config, "workerinput"):
+        return
+    wrong = {each.nodeid for key in ("failed", "error") for each in terminal.stats.get(key, [])}
+    every = wrong | {each.nodeid for each in terminal.stats.get("passed", [])}
+    attacks = {name for name in every if "test_attacks.py::test_attack[" in name}
+    if attacks:
+        terminal.write_line(f"attacks: {len(attacks - wrong)} as expected, {len(attacks & wrong)} wrong")
+
+
 @pytest.fixture
 def child():
     """Return a factory: start a real Python process on some code; all are killed at the end."""
@@ -296,3 +309,10 @@ def child():
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def sandbox_images() -> dict[str, str]:
+    """Name the image of each kind, built if it is missing; one process builds, the others wait for it."""
+    build.build([], "", print)
+    return {kind: build.image_name(kind) for kind in build.KINDS}

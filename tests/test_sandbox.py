@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from grader import wire
-from grader.engine import Ended
+from grader.engine import Ended, Pipes
 from grader.exercise import Limits
 from grader.local import LocalEngine
 from grader.sandbox import Broken, Sandbox
@@ -53,7 +53,7 @@ ok(ask())
 """
 
 
-class Hostile:
+class Hostile(Pipes):
     """A process that speaks as its script says, in place of the harness."""
 
     def __init__(self, script, cause=""):
@@ -68,6 +68,7 @@ class Hostile:
         self.pipes = [p for p in (self.popen.stdin, self.popen.stdout, self.popen.stderr) if p is not None]
         self.requests, self.answers, self.prints = (pipe.fileno() for pipe in self.pipes)
         self.cause = cause
+        self.confinement: dict[str, str] = {}
         self.killed = 0
 
     def ended(self):

@@ -277,6 +277,7 @@ class Peer:
         assert self.process.stdout is not None
         self.requests, self.answers = self.process.stdin, self.process.stdout
         hello = {"torch": torch, "modules": [], "memory_bytes": 0, "max_answer_bytes": 1 << 24}
+        hello |= {"names": [], "operators": []}
         self.ask({"op": "hello", **hello})
 
     def ask(self, header, **values):
@@ -535,3 +536,14 @@ def test_a_cleaned_name_is_a_name(text):
     name = wire.clean_name(text)
     assert all(part.isidentifier() for part in name.split("."))
     assert len(name) <= 80
+
+
+@pytest.mark.parametrize("kind", ["policy", "tampered"])
+def test_a_violation_is_a_reply_with_a_name_and_a_line(kind):
+    """Both kinds are of the protocol; a longer name, a negative line and a word of the sandbox's own are not."""
+    failed = {"status": "error", "nonce": NONCE, "kind": kind, "name": "torch.nn.MultiheadAttention", "line": 7}
+    reply, _, rest = feed(frame(failed))
+    assert (reply.kind, reply.name, reply.line, rest) == (kind, failed["name"], 7, b"")
+    for change in ({"name": "x" * 201}, {"line": -1}, {"line": 1 << 40}, {"kind": "cheated"}, {"who": "me"}):
+        with pytest.raises(WireError):
+            feed(frame(failed | change))

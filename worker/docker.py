@@ -20,11 +20,9 @@ from grader import owner
 from grader.engine import Ended, Finding, Kind
 from grader.errors import OurFault
 from grader.exercise import Limits
-from worker import build, seccomp
+from worker import build, cgroup, seccomp
 
 OWNER, EXPIRES = "grader.owner", "grader.expires"
-LIBRARIES_MIB = {"numpy": 160, "torch": 640}
-"""What the interpreter and the libraries take before a submission has anything, with room to spare."""
 _UIDS = range(61184, 65520)
 """Nobody's: systemd gives these to services for as long as they run; inside the 65,536 of a remapped daemon."""
 _MARGIN_SECONDS = 300.0
@@ -96,6 +94,11 @@ class DockerEngine:
         found.append(Finding("runtime", ok=wanted, seen=f"{self.runtime or 'default'} of {runtimes}", remedy=remedy))
         return found
 
+    def close(self) -> None:
+        """Close the connections to the daemon."""
+        if self._client is not None:
+            self._client.close()
+
     def _connect(self) -> None:
         if self._client is None:
             self._client = connect()
@@ -132,13 +135,14 @@ class DockerEngine:
                 OWNER: owner.me(),
                 EXPIRES: str(int(now + _MARGIN_SECONDS + limits.import_seconds + 3 * limits.judging_seconds)),
             },
-            "host_config": self.host_config(kind, limits),
+            "host_config": self.host_config(kind, limits, user),
         }
 
-    def host_config(self, kind: Kind, limits: Limits) -> dict[str, Any]:
+    def host_config(self, kind: Kind, limits: Limits, user: int) -> dict[str, Any]:
         """Return the container's confinement; see docs/red-team.md for what each line is against."""
-        memory = limits.memory_mib + LIBRARIES_MIB[kind] + limits.scratch_mib << 20
-        scratch = f"rw,noexec,nosuid,nodev,size={limits.scratch_mib}m,nr_inodes={limits.scratch_files},mode=1777"
+        memory = limits.memory_mib + cgroup.LIBRARIES_MIB[kind] + limits.scratch_mib << 20
+        size = f"size={limits.scratch_mib}m,nr_inodes={limits.scratch_files},uid={user},gid={user},mode=700"
+        scratch = f"rw,noexec,nosuid,nodev,{size}"
         none = {"core": 0, "msgqueue": 0, "rtprio": 0, "memlock": 0}
         some = {"nofile": 256, "fsize": min(_FILE_BYTES, limits.scratch_mib << 20)}
         config = {
@@ -203,16 +207,16 @@ class DockerProcess:
         self._since = int(time.time()) - 1
         self._id = str(client.create_container(image, **config)["Id"])
         try:
-            channel = client.attach_socket(self._id, params={"stdin": 1, "stdout": 1, "stream": 1})
-            prints = client.attach_socket(self._id, params={"stderr": 1, "stream": 1})
+            self.answers = _attach(client, self._id, stdin=1, stdout=1)
+            self.prints = _attach(client, self._id, stderr=1)
             client.start(self._id)
         except BaseException:
             with contextlib.suppress(Exception):
                 client.remove_container(self._id, force=True, v=True)
             raise
-        self._sockets = [channel, prints]
-        self.requests, self.answers, self.prints = os.dup(channel.fileno()), channel.fileno(), prints.fileno()
-        for descriptor in (self.requests, self.answers, self.prints):
+        self.requests = os.dup(self.answers)  # one socket both ways, waited on apart
+        self._descriptors: tuple[int, ...] = (self.requests, self.answers, self.prints)
+        for descriptor in self._descriptors:
             os.set_blocking(descriptor, False)
         self._answers, self._prints = Stream(self.answers), Stream(self.prints)
         self.confinement = {"image": image, "limits": "cgroup"}
@@ -231,7 +235,7 @@ class DockerProcess:
         if self._result is not None:
             return True
         try:
-            return not self._client.inspect_container(self._id)["State"]["Running"]
+            return not self._state()["Running"]
         except _failures():
             return True
 
@@ -242,38 +246,37 @@ class DockerProcess:
                 self._result = self._end()
             except _failures():
                 self._result = Ended("lost", 0, 0.0, 0.0)
-            os.close(self.requests)
-            for connection in self._sockets:
-                connection.close()
+                self._hang_up()
         return self._result
 
     def _end(self) -> Ended:
-        usage = self._usage()
-        by_itself = self.ended()
-        with contextlib.suppress(_failures()):  # it may have ended meanwhile; what counts is that it is removed
-            self._client.kill(self._id)
-        state = self._client.inspect_container(self._id)["State"]
-        events = self._events() if by_itself and state["ExitCode"] == _SIGNALS + _SIGKILL else set()
+        state = self._state()
+        usage = cgroup.usage_of(state["Pid"], self._id) if state["Running"] else cgroup.Usage(0.0, 0.0, 0)
+        spent = (usage.cpu_seconds, usage.peak_memory_mib)
+        self._hang_up()  # first: the daemon would wait until somebody had read all that was printed
+        killed = state["ExitCode"] == _SIGNALS + _SIGKILL
+        events = self._events() if killed and not state["Running"] else set()
         self._client.remove_container(self._id, force=True, v=True)
-        if not by_itself:
-            return Ended("killed", 0, *usage)
+        if state["Running"]:
+            return Ended("killed", 0, *spent)
         status = int(state["ExitCode"])
         if state["OOMKilled"] or "oom" in events:
-            return Ended("memory", _SIGKILL, *usage)
+            return Ended("memory", _SIGKILL, *spent)
         if "kill" in events:
-            return Ended("lost", 0, *usage)
+            return Ended("lost", 0, *spent)
         if status > _SIGNALS:
-            return Ended("signal", status - _SIGNALS, *usage)
-        return Ended("exit", status, *usage)
+            return Ended("signal", status - _SIGNALS, *spent)
+        return Ended("exit", status, *spent)
 
-    def _usage(self) -> tuple[float, float]:
-        """Return CPU seconds and peak MiB by the kernel's account, as the daemon reads it; 0 for a stopped one."""
-        url = self._client._url("/containers/{0}/stats", self._id)  # noqa: SLF001 - the SDK has no `one-shot`
-        answer = self._client._get(url, params={"stream": False, "one-shot": True})  # noqa: SLF001
-        stats = self._client._result(answer, json=True)  # noqa: SLF001
-        memory = stats.get("memory_stats", {})
-        peak = memory.get("max_usage") or memory.get("usage") or 0
-        return stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, peak / (1 << 20)
+    def _state(self) -> dict[str, Any]:
+        state: dict[str, Any] = self._client.inspect_container(self._id)["State"]
+        return state
+
+    def _hang_up(self) -> None:
+        """Close the connections, once."""
+        descriptors, self._descriptors = self._descriptors, ()
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def _events(self) -> set[str]:
         """Return what the daemon says has happened to the container: `oom`, `kill` (by somebody else than us)."""
@@ -281,6 +284,14 @@ class DockerProcess:
         until = int(time.time()) + 1
         seen = self._client.events(since=self._since, until=until, filters=filters, decode=True)
         return {str(event["Action"]) for event in seen}
+
+
+def _attach(client: Any, container: str, **streams: int) -> int:
+    """Attach to some of a container's streams; returns a descriptor of our own."""
+    connection = client.attach_socket(container, params={"stream": 1, **streams})
+    descriptor = os.dup(connection.fileno())
+    connection._response.close()  # noqa: SLF001 - the SDK's end, or it stays open until it is collected
+    return descriptor
 
 
 def connect() -> Any:
@@ -291,7 +302,13 @@ def connect() -> Any:
         hint = 'pip install "grader[docker]"'
         raise OurFault("E4104", "Docker cannot be used", cause="the package docker is missing", hint=hint) from error
     with _faults():
-        return docker.APIClient(version="auto", timeout=_CLIENT_SECONDS, **docker.utils.kwargs_from_env())
+        client = docker.APIClient(version="1.41", timeout=_CLIENT_SECONDS, **docker.utils.kwargs_from_env())
+        try:
+            client._version = client._retrieve_server_version()  # noqa: SLF001 - "auto", without losing the client
+        except BaseException:
+            client.close()
+            raise
+        return client
 
 
 def reap(client: Any) -> list[str]:

@@ -4,6 +4,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,8 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+sandbox = typer.Typer(name="sandbox", help="Build what sandboxes are made from.", no_args_is_help=True)
+app.add_typer(sandbox)
 
 
 def run(arguments: list[str]) -> int:
@@ -53,7 +56,7 @@ def _flags(
         terminal.flags.color = color
 
 
-def command(name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def command(name: str, group: typer.Typer = app) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Make a function a command that takes the flags of `_flags` besides its own options."""
 
     def add(function: Callable[..., int]) -> Callable[..., int]:
@@ -68,7 +71,7 @@ def command(name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
 
         with_flags.__annotations__ = {each.name: each.annotation for each in parameters}
         with_flags.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        app.command(name)(with_flags)
+        group.command(name)(with_flags)
         return function
 
     return add
@@ -257,6 +260,21 @@ def rejudge(
     return instructors.rejudge(submission, Format.JSON if json else form, engine)
 
 
+@command("overrule")
+def overrule(
+    submission: Annotated[str, typer.Argument(metavar="ID", help="The submission, whosever it is.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why; it is kept, and shown in the report.")],
+    engine: Engine = "",
+    form: Form = Format.FULL,
+    json: AsJson = False,
+) -> int:
+    """Judge a submission again without the policy that it violated."""
+    from grader.cli import instructors  # noqa: PLC0415
+
+    return instructors.overrule(submission, reason, Format.JSON if json else form, engine)
+
+
 @command("explain")
 def explain(
     code: Annotated[str, typer.Argument(metavar="[CODE]", help="E2103; all if left out.")] = "",
@@ -275,6 +293,35 @@ def doctor(*, json: AsJson = False) -> int:
     from grader.cli import everyone  # noqa: PLC0415
 
     return everyone.doctor(json=json)
+
+
+class Image(StrEnum):
+    """The images of sandboxes."""
+
+    NUMPY = "numpy"
+    TORCH = "torch"
+
+
+@command("build", sandbox)
+def sandbox_build(
+    kinds: Annotated[
+        list[Image] | None,
+        typer.Argument(metavar="[numpy|torch]...", help="Which; all if left out.", show_default=False),
+    ] = None,
+    *,
+    base: Annotated[
+        str,
+        typer.Option(
+            metavar="IMAGE", envvar="GRADER_SANDBOX_BASE", help="Image with glibc and Python 3.11 to build on."
+        ),
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Build anew what is there, on a fresh base.")] = False,
+) -> int:
+    """Build the images of the engine docker that are missing."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - keeps `--help` quick
+
+    (point,) = entry_points(group="grader.commands", name="sandbox-build")
+    return int(point.load()(kinds or [], base, terminal.say, force=force))
 
 
 @command("version")

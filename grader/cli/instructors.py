@@ -1,4 +1,4 @@
-"""What `new`, `verify` and `rejudge` do."""
+"""What `new`, `verify`, `rejudge` and `overrule` do."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,11 @@ from pathlib import Path
 from grader import config
 from grader import exercise as exercises
 from grader.cli import students, terminal
-from grader.errors import NotFound
+from grader.errors import NotFound, UsageError
 from grader.formats import Format
 from grader.scaffold import create
+
+_MAX_REASON = 1000
 
 
 def new(name: str, title: str, where: Path | None) -> int:
@@ -43,8 +45,20 @@ def verify(name: str, seeds: int, engine: str, *, json: bool) -> int:
     return 0 if report.passed else 1
 
 
-def rejudge(which: str, form: Format, engine: str) -> int:
-    """Judge a stored submission again with its seed, and print the new report."""
+def overrule(which: str, reason: str, form: Format, engine: str) -> int:
+    """Judge a submission again without the policy that it violated, and print the new report."""
+    if not reason.strip() or len(reason) > _MAX_REASON:
+        raise UsageError(
+            "E2101",
+            f"a reason has 1 to {_MAX_REASON} characters",
+            cause="it is kept with the judging, and everyone who sees the report reads it",
+            hint='grader overrule ID --reason "..."',
+        )
+    return rejudge(which, form, engine, reason.strip())
+
+
+def rejudge(which: str, form: Format, engine: str, reason: str = "") -> int:
+    """Judge a stored submission again with its seed, and print the new report; `reason` overrules the policy."""
     settings = config.read(engine)
     students.need_store()
     from grader import embedded  # noqa: PLC0415 - only a judge's installation has what it needs
@@ -52,7 +66,7 @@ def rejudge(which: str, form: Format, engine: str) -> int:
     progress = terminal.Progress("rejudge")
     try:
         with progress:
-            report = embedded.rejudge(which, settings, say=terminal.say, on_phase=progress.phase)
+            report = embedded.rejudge(which, settings, say=terminal.say, on_phase=progress.phase, reason=reason)
     except embedded.Interrupted as error:
         return students.interrupted(error.submission)
     return students.print_report(report, form)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.cli import terminal
-from grader.formats import number, safe, score
+from grader.formats import number, overruled, safe, score
 from grader.report import Report, TestReport
 from grader.verdict import Verdict
 
@@ -42,6 +42,8 @@ def report_page(report: Report, title: str) -> Iterator[RenderableType]:
     yield Text.assemble((safe(title), "bold"), gap, (str(report.verdict), style), gap, score(report))
     if report.verdict is Verdict.INTERNAL_ERROR:
         yield _indented("This is our own fault, not yours: no attempt was used.", "magenta")
+    if report.overruled:
+        yield _indented(safe(overruled(report)), "yellow")
     if report.message:
         yield _indented(safe(report.message), "")
     if report.message and all(test.verdict == report.verdict and not test.message for test in report.tests):

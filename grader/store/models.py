@@ -6,6 +6,7 @@ submissions         one sending of a source for an exercise; never changed
 exercise_versions   what it was judged against, by content hash
 judgings            one run of the judge on a submission; a rejudge adds one
 outcomes            how one test of a judging ended
+overrulings         why a judging waives the exercise's policy
 """
 
 import datetime as dt
@@ -195,3 +196,15 @@ class Outcome(Base):
     max_points: Mapped[float]
     message: Mapped[str]
     explanation: Mapped[str]
+
+
+class Overruling(Base):
+    """Why a judging waives the policy, immutable: who of the staff said so, when, for what reason."""
+
+    __tablename__ = "overrulings"
+    __table_args__ = (CheckConstraint("trim(reason) <> ''", name="reason_given"),)
+
+    judging_id: Mapped[str] = mapped_column(ForeignKey("judgings.id"), primary_key=True)
+    staff: Mapped[str]
+    reason: Mapped[str]
+    decided_at: Mapped[dt.datetime]

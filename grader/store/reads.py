@@ -4,8 +4,8 @@ import msgspec
 from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from grader.report import Environment, Report, TestReport, Usage
-from grader.store.models import Judging, Learner, Outcome, Submission
+from grader.report import Environment, Overruled, Report, TestReport, Usage
+from grader.store.models import Judging, Learner, Outcome, Overruling, Submission
 from grader.verdict import Verdict
 
 
@@ -45,6 +45,12 @@ def standing() -> ScalarSelect[str]:
     )
 
 
+def overruling(session: Session, submission: str) -> Overruling | None:
+    """Return the last overruling of the policy for a submission; it holds for every later judging too."""
+    query = select(Overruling).join(Judging, Judging.id == Overruling.judging_id)
+    return session.scalar(query.where(Judging.submission_id == submission).order_by(Judging.ordinal.desc()).limit(1))
+
+
 def latest(learner: str) -> ScalarSelect[str]:
     """Return the submission that a learner sent last."""
     other = aliased(Submission)
@@ -73,7 +79,14 @@ def history(learner: str, exercise: str, limit: int) -> Select[Submission, Judgi
     )
 
 
-def to_report(judging: Judging, submission: Submission, version: str, outcomes: list[Outcome], attempt: int) -> Report:
+def to_report(
+    judging: Judging,
+    submission: Submission,
+    version: str,
+    outcomes: list[Outcome],
+    attempt: int,
+    overruling: Overruling | None,
+) -> Report:
     """Put the report of a judging that is done together again from its rows."""
     return Report(
         exercise=submission.exercise,
@@ -100,5 +113,8 @@ def to_report(judging: Judging, submission: Submission, version: str, outcomes: 
         submission=submission.id,
         judging=judging.id,
         attempt=attempt,
+        overruled=None
+        if overruling is None
+        else Overruled(by=overruling.staff, reason=overruling.reason, at=overruling.decided_at),
         log=judging.log,
     )

@@ -14,12 +14,12 @@ from sqlalchemy import ColumnElement, CursorResult, Engine, and_, func, select, 
 from sqlalchemy.orm import Session
 
 from grader import __version__
-from grader.errors import NotFound
+from grader.errors import NotFound, UsageError
+from grader.owner import is_alive, me
 from grader.report import Environment, Report, Usage
 from grader.store.ids import new_id
-from grader.store.models import ExerciseVersion, Judging, Learner, Outcome, Source, Submission
-from grader.store.owner import is_alive, me
-from grader.store.reads import attempt_of, history, latest, standing, to_report
+from grader.store.models import ExerciseVersion, Judging, Learner, Outcome, Overruling, Source, Submission
+from grader.store.reads import attempt_of, history, latest, overruling, standing, to_report
 from grader.verdict import Verdict
 
 LOST_TRIES = 3
@@ -41,7 +41,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """The right to judge, and all that judging needs.
 
     `token` is the number of this try: it fences, since a later claim has a higher one. `lost`
-    counts the earlier claims whose holder died or let the lease run out.
+    counts the earlier claims whose holder died or let the lease run out. `overruled`: judge without
+    the exercise's policy.
     """
 
     judging: str
@@ -53,6 +54,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     seed: str
     token: int
     lost: int
+    overruled: bool
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,20 +119,65 @@ class Store:
     def rejudge(self, submission: str, *, seed: str | None = None) -> Queued:
         """Queue one more judging of a submission, against the version it was judged by last.
 
-        With the seed of that judging, unless another is given, the verdict must come out the same.
+        With the seed of that judging, unless another is given, the verdict must come out the same; where
+        the policy was overruled, it stays so.
 
         Raises:
             NotFound: E5101 no such submission.
 
         """
         with self._transaction(writes=True) as session:
-            row = session.get(Submission, submission)
-            if row is None:
-                raise _unknown(submission)
-            last = session.scalars(
-                select(Judging).where(Judging.submission_id == submission).order_by(Judging.ordinal.desc()).limit(1)
+            row, last = _last_judging(session, submission)
+            queued = _queue(session, row, last.exercise_version_id, last.ordinal + 1, seed or last.seed)
+            earlier = overruling(session, submission)
+            if earlier is not None:
+                _overrule(session, queued, earlier.staff, earlier.reason, earlier.decided_at)
+            return queued
+
+    def overrule(self, submission: str, *, staff: str, reason: str) -> Queued:
+        """Queue one more judging, with the seed and version of the last, that waives the policy.
+
+        Raises:
+            NotFound: E5101 no such submission.
+            UsageError: E2115 the judging that speaks for it is no policy violation, or another is under way.
+
+        """
+        with self._transaction(writes=True) as session:
+            row, last = _last_judging(session, submission)
+            speaks = session.scalars(
+                select(Judging)
+                .join(Submission, Submission.id == Judging.submission_id)
+                .where(Submission.id == submission, Judging.id == standing())
             ).one()
-            return _queue(session, row, last.exercise_version_id, last.ordinal + 1, seed or last.seed)
+            if last.status != "done" or speaks.verdict != Verdict.POLICY_VIOLATION.value:
+                raise UsageError(
+                    "E2115",
+                    f"submission {submission} has no policy violation to overrule",
+                    cause=f"its judging {last.id} is {last.status}" if last.status != "done" else f"{speaks.verdict}",
+                    hint="`grader rejudge` judges it again as it is",
+                )
+            queued = _queue(session, row, speaks.exercise_version_id, last.ordinal + 1, speaks.seed)
+            _overrule(session, queued, staff, reason, _now())
+            return queued
+
+    def overruled(self, submission: str) -> bool:
+        """Tell whether a submission is judged without the policy from now on."""
+        with self._transaction(writes=False) as session:
+            return overruling(session, submission) is not None
+
+    def learner(self, submission: str) -> str:
+        """Return whose submission it is.
+
+        Raises:
+            NotFound: E5101 no such submission.
+
+        """
+        query = select(Learner.name).join(Submission, Submission.learner_id == Learner.id)
+        with self._transaction(writes=False) as session:
+            name = session.scalar(query.where(Submission.id == submission))
+        if name is None:
+            raise _unknown(submission)
+        return name
 
     def claim(self, judging: str, owner: str, lease_seconds: float) -> Claim | None:
         """Take a judging that is queued, or whose holder is dead or has let its lease run out.
@@ -177,6 +224,7 @@ class Store:
                 seed=row.seed,
                 token=row.tries + 1,
                 lost=lost,
+                overruled=session.get(Overruling, judging) is not None,
             )
 
     def extend(self, claim: Claim, lease_seconds: float) -> bool:
@@ -292,7 +340,12 @@ class Store:
                 raise _not_judged(judging)
             outcomes = select(Outcome).where(Outcome.judging_id == judging.id).order_by(Outcome.ordinal)
             return to_report(
-                judging, submission, version, list(session.scalars(outcomes)), attempt_of(session, submission)
+                judging,
+                submission,
+                version,
+                list(session.scalars(outcomes)),
+                attempt_of(session, submission),
+                session.get(Overruling, judging.id),
             )
 
     def history(self, learner: str, exercise: str, limit: int) -> list[Attempt]:
@@ -382,6 +435,20 @@ def _queue(session: Session, submission: Submission, version_id: str, ordinal: i
     )
     session.add(judging)
     return Queued(submission=submission.id, judging=judging.id, attempt=attempt_of(session, submission))
+
+
+def _last_judging(session: Session, submission: str) -> tuple[Submission, Judging]:
+    """Return a submission and the judging it was given last. Raises NotFound."""
+    row = session.get(Submission, submission)
+    if row is None:
+        raise _unknown(submission)
+    query = select(Judging).where(Judging.submission_id == submission).order_by(Judging.ordinal.desc()).limit(1)
+    return row, session.scalars(query).one()
+
+
+def _overrule(session: Session, queued: Queued, staff: str, reason: str, decided_at: dt.datetime) -> None:
+    session.flush()  # the judging first
+    session.add(Overruling(judging_id=queued.judging, staff=staff, reason=reason, decided_at=decided_at))
 
 
 def _is_lost(judging: Judging, now: dt.datetime) -> bool:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import grader
+import worker
 from grader.explain import CATALOGUE
 from grader.verdict import Verdict
 
@@ -12,10 +13,11 @@ CODE = re.compile(r"E\d{4}")
 
 
 def test_every_code_raised_is_explained_and_none_for_nothing():
-    """Codes are the texts `E` and four digits anywhere in grader/, but for the catalogue itself."""
+    """Codes are the texts `E` and four digits anywhere in grader/ and worker/, but for the catalogue itself."""
     used = {
         node.value
-        for path in Path(grader.__file__).parent.rglob("*.py")
+        for package in (grader, worker)
+        for path in Path(package.__path__[0]).rglob("*.py")
         if path.name != "explain.py"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value)

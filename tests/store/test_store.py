@@ -8,11 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 import grader.report  # not its TestReport by name, which pytest would take for a test
-from grader.errors import NotFound
+from grader.errors import NotFound, UsageError
 from grader.owner import me
 from grader.report import Environment, Usage
 from grader.store import LOST_TRIES, database
-from grader.store.models import ExerciseVersion, Outcome, Source
+from grader.store.models import ExerciseVersion, Outcome, Overruling, Source
 from grader.verdict import Verdict
 
 LONG = 600.0
@@ -374,3 +374,90 @@ def test_a_judging_without_a_report_is_told(store, send):
     with pytest.raises(NotFound) as caught:
         store.report(None, "ada")
     assert "running" in caught.value.cause
+
+
+def test_an_overruling_is_one_more_judging_that_says_why(store, send, report_on):
+    """It has the seed of the violation, is claimed as overruled, and its report tells who, when and why."""
+    queued = send(store)
+    _judge(store, queued, report_on, verdict=Verdict.POLICY_VIOLATION)
+    assert not store.overruled(queued.submission)
+    again = store.overrule(queued.submission, staff="grace", reason="a slip of ours")
+    assert store.overruled(queued.submission)
+    claim = store.claim(again.judging, me(), LONG)
+    assert (claim.seed, claim.overruled) == ("seed 1", True)
+    assert store.finish(claim, report_on(claim, verdict=Verdict.ACCEPTED))
+    report = store.report(queued.submission, "ada")
+    assert (report.judging, report.verdict) == (again.judging, Verdict.ACCEPTED)
+    assert (report.overruled.by, report.overruled.reason) == ("grace", "a slip of ours")
+    assert abs(dt.datetime.now(dt.UTC) - report.overruled.at) < dt.timedelta(minutes=1)
+    assert store.report(queued.judging, "ada").overruled is None
+
+
+def test_an_overruling_holds_for_later_judgings(store, send, report_on):
+    """A rejudge of an overruled submission waives the policy too, for the same reason."""
+    queued = send(store)
+    _judge(store, queued, report_on, verdict=Verdict.POLICY_VIOLATION)
+    first = store.overrule(queued.submission, staff="grace", reason="a slip of ours")
+    _judge(store, first, report_on, verdict=Verdict.INTERNAL_ERROR)
+    again = store.rejudge(queued.submission)
+    _judge(store, again, report_on)
+    assert store.report(again.judging, "ada").overruled == store.report(first.judging, "ada").overruled
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ACCEPTED, Verdict.PROTOCOL_VIOLATION, Verdict.INTERNAL_ERROR])
+def test_only_a_violation_of_the_policy_is_overruled(verdict, store, send, report_on):
+    """Any other verdict, or a judging under way, is refused and queues nothing."""
+    queued = send(store)
+    with pytest.raises(UsageError) as error:
+        store.overrule(queued.submission, staff="grace", reason="early")
+    assert error.value.code == "E2115"
+    _judge(store, queued, report_on, verdict=verdict)
+    with pytest.raises(UsageError) as error:
+        store.overrule(queued.submission, staff="grace", reason="other")
+    assert error.value.code == "E2115"
+    assert store.unfinished() == []
+
+
+def test_a_violation_is_overruled_once(store, send, report_on):
+    """While the judging that overrules waits, and when it has passed, there is nothing left to overrule."""
+    queued = send(store)
+    _judge(store, queued, report_on, verdict=Verdict.POLICY_VIOLATION)
+    again = store.overrule(queued.submission, staff="grace", reason="first")
+    for _ in range(2):
+        with pytest.raises(UsageError) as error:
+            store.overrule(queued.submission, staff="grace", reason="second")
+        assert error.value.code == "E2115"
+        if store.report(queued.submission, "ada").overruled is None:
+            _judge(store, again, report_on, verdict=Verdict.ACCEPTED)
+
+
+def test_an_unknown_submission_cannot_be_overruled(store):
+    """It is told as anywhere else."""
+    for ask in (lambda: store.overrule("s_none", staff="grace", reason="why"), lambda: store.learner("s_none")):
+        with pytest.raises(NotFound) as error:
+            ask()
+        assert error.value.code == "E5101"
+
+
+def test_an_overruling_without_a_reason_is_refused_whole(path, store, send, report_on):
+    """Neither the overruling nor its judging is kept."""
+    queued = send(store)
+    _judge(store, queued, report_on, verdict=Verdict.POLICY_VIOLATION)
+    with pytest.raises(IntegrityError, match="reason_given"):
+        store.overrule(queued.submission, staff="grace", reason=" ")
+    assert store.unfinished() == []
+    assert _rows(path, Overruling.judging_id) == []
+
+
+@pytest.mark.parametrize("change", ["UPDATE overrulings SET reason = 'another'", "DELETE FROM overrulings"])
+def test_an_overruling_cannot_be_changed(change, path, store, send, report_on):
+    """The database itself refuses, whatever program asks."""
+    queued = send(store)
+    _judge(store, queued, report_on, verdict=Verdict.POLICY_VIOLATION)
+    store.overrule(queued.submission, staff="grace", reason="why")
+    with (
+        pytest.raises(IntegrityError, match="an overruling is immutable"),
+        database.connect(path).execution_options(writes=True).begin() as connection,
+    ):
+        connection.exec_driver_sql(change)
+    assert _rows(path, Overruling.reason) == [("why",)]

@@ -1,0 +1,12 @@
+"""Answers NaN, which compares false with everything.
+
+Id: A38
+Exercise: double
+Verdict: wrong_answer
+"""
+
+import numpy as np
+
+
+def double(x, factor=2.0):
+    return np.full_like(x, np.nan)

@@ -1,0 +1,18 @@
+"""Has the harness answer with no gradients at all.
+
+Id: B62
+Exercise: softmax-layer
+Verdict: wrong_answer
+"""
+
+import sys
+
+import torch
+
+
+sys.modules["__main__"].Harness.op_backward = lambda *args: []
+
+
+def softmax(x):
+    weights = torch.exp(x - x.amax(-1, keepdim=True))
+    return weights / weights.sum(-1, keepdim=True)

@@ -1,0 +1,6 @@
+"""f x."""
+
+
+def double(x, factor=2.0):
+    """Return factor * x."""
+    return factor * x

@@ -1,0 +1,12 @@
+"""s + x."""
+
+
+class Total:
+    """A running total."""
+
+    def __init__(self, start):
+        self.total = start
+
+    def add(self, x):
+        """Add x."""
+        self.total = self.total + x

@@ -1,0 +1,165 @@
+"""The same verdict, to the last word, on every engine; and the choice between them."""
+
+import importlib.util
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from grader import engine as engines
+from grader import exercise as exercises
+from grader import gate, judge
+from grader.errors import OurFault, UsageError
+from grader.report import Usage
+from grader.verdict import Verdict
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
+    pytest.mark.usefixtures("sandbox_images"),
+]
+
+ROOT = Path(__file__).parent.parent
+SEED = "0123456789abcdef0123456789abcdef"
+NAMES = sorted(path.parent.name for path in (ROOT / "exercises").glob("*/exercise.toml"))
+FILES = [
+    *(ROOT / "reference" / f"{name.replace('-', '_')}.py" for name in NAMES),
+    *sorted((ROOT / "exercises").glob("*/wrong/*.py")),
+]
+
+
+def _bad_inputs():
+    """Load the list of broken files beside this one."""
+    spec = importlib.util.spec_from_file_location("bad_input", Path(__file__).with_name("test_bad_input.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+BAD = _bad_inputs()
+
+
+def alike(exercise, source, **options):
+    """Judge on every engine with one seed and compare all but usage and environment; returns the report."""
+    gate.preload(exercise)
+    processes = [judge.start(exercise, engine=name, **options) for name in ("local", *engines.ISOLATING)]
+    reports = []
+    for process in processes:
+        try:
+            reports.append(process.run(source, seed=SEED))
+        finally:
+            process.close()
+    assert [report.environment.engine for report in reports] == ["local", *engines.ISOLATING]
+    bare = [msgspec.structs.replace(each, usage=Usage(), environment=reports[0].environment) for each in reports]
+    assert bare[1] == bare[0]
+    assert bare[2] == bare[0]
+    assert bare[0].verdict is not Verdict.INTERNAL_ERROR, bare[0].log
+    return reports[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
+def test_references_and_wrong_files_get_the_same_report(path):
+    """Verdict, points, messages and explanations do not depend on where a submission runs."""
+    right = path.parent.name == "reference"
+    name = path.stem.replace("_", "-") if right else path.parent.parent.name
+    report = alike(exercises.load(name), path.read_bytes())
+    assert (report.verdict is Verdict.ACCEPTED) == right
+
+
+@pytest.mark.parametrize("name", [*BAD.FILES, *BAD.INTERFACES, *BAD.ANSWERS])
+def test_bad_input_gets_the_same_report(make_exercise, name):
+    """Files that are none, lack the interface, or answer with the wrong kind of thing: the same words everywhere."""
+    kind = "function"
+    if name in BAD.FILES:
+        source = BAD.FILES[name][0]
+    elif name in BAD.INTERFACES:
+        kind, text, _ = BAD.INTERFACES[name]
+        source = text.encode()
+    else:
+        source = BAD.source("function", BAD.ANSWERS[name][0], on_import=False).encode()
+    assert alike(make_exercise(kind), source).verdict is not Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize("name", BAD.ENDS)
+def test_a_call_that_breaks_the_sandbox_is_named(make_exercise, name):
+    """What ends a process ends it in its own way on each engine; verdict and sentence are those of the list."""
+    body, verdict, words, _, _ = BAD.ENDS[name]
+    exercise = make_exercise()
+    for engine in engines.ISOLATING:
+        report = judge.judge(exercise, BAD.source("function", body, on_import=False).encode(), engine=engine)
+        assert report.verdict in BAD.verdicts(verdict), BAD.told(report)
+        assert re.search(words, BAD.told(report)), (engine, BAD.told(report))
+
+
+# --- which engine judges
+
+
+def told(name, **options):
+    """Choose an engine; returns its name and what the person was told."""
+    said = []
+    return engines.choose(name, "numpy", said.append, **options).name, said
+
+
+def test_auto_takes_docker_then_bubblewrap_then_local_with_a_warning(monkeypatch):
+    """The first that works; where none isolates, a plain warning with the reasons."""
+    assert told("auto") == ("docker", [])
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    assert told("auto") == ("bubblewrap", [])
+    monkeypatch.setattr("worker.bubblewrap.BubblewrapEngine._checked", set())
+    monkeypatch.setenv("PATH", "/nonexistent")
+    name, said = told("auto")
+    assert name == "local"
+    assert "does NOT isolate" in said[0]
+    assert "docker: the Docker daemon cannot be reached" in said[1]
+    assert "bubblewrap: bubblewrap is missing" in said[1]
+
+
+def test_an_engine_that_was_named_is_never_replaced(monkeypatch):
+    """Asked for docker, a machine without it judges nothing."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    with pytest.raises(OurFault) as caught:
+        told("docker")
+    assert caught.value.code == "E4104"
+    with pytest.raises(UsageError) as unknown:
+        told("podman")
+    assert unknown.value.code == "E2113"
+
+
+def test_a_server_refuses_an_engine_that_does_not_isolate(monkeypatch):
+    """Neither when it is named nor as what `auto` would fall back to."""
+    with pytest.raises(UsageError) as caught:
+        told("local", isolated=True)
+    assert caught.value.code == "E2114"
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    monkeypatch.setattr("worker.bubblewrap.BubblewrapEngine._checked", set())
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(OurFault) as nothing:
+        told("auto", isolated=True)
+    assert nothing.value.code == "E2114"
+
+
+@pytest.mark.parametrize("engine", engines.ISOLATING)
+def test_eight_judgings_at_once_do_not_disturb_each_other(make_exercise, engine):
+    """Honest and hostile ones side by side: each gets the verdict it gets alone."""
+    sources = {
+        "accepted": "def double(x, factor=2.0):\n    return factor * x\n",
+        "time_limit_exceeded": "def double(x, factor=2.0):\n    while True: pass\n",
+        "memory_limit_exceeded": "import numpy as np\ndef double(x, factor=2.0):\n    return np.ones(1 << 28) * x[0]\n",
+        "wrong_answer": "import os\ndef double(x, factor=2.0):\n    try:\n        while True: os.fork()\n"
+        "    except OSError: pass\n    return x\n",
+    }
+    exercise = make_exercise()
+    wanted = [*sources, "accepted", "accepted", "accepted", "accepted"]
+    processes = [judge.start(exercise, engine=engine) for _ in wanted]
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        runs = [
+            pool.submit(process.run, sources[verdict].encode(), seed=SEED)
+            for process, verdict in zip(processes, wanted, strict=True)
+        ]
+        reports = [run.result() for run in runs]
+    for process in processes:
+        process.close()
+    assert [report.verdict for report in reports] == wanted, [(report.message, report.log) for report in reports]
