@@ -53,8 +53,8 @@ class Session:
     printed: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     unusable: Rejected | None = None
-    lost: bool = False
-    """Whether something outside ended a sandbox: the judging has to be repeated."""
+    trouble: str = ""
+    """What ended a sandbox from outside, or kept it from starting: the judging has to be repeated."""
     callbacks: dict[int, Callback] = field(default_factory=dict)
     _sandbox: Sandbox | None = None
     _loaded: bool = False
@@ -76,7 +76,7 @@ class Session:
             sandbox.ready()
         except (Broken, OurFault) as error:
             self._account()
-            self.lost = True
+            self.trouble = f"{error} {getattr(error, 'cause', '')}".strip()
             self.unusable = Rejected("The sandbox did not start.", Verdict.INTERNAL_ERROR)
             raise self.unusable from error
         self.versions = sandbox.versions
@@ -87,7 +87,7 @@ class Session:
                 reply = sandbox.call(header, self._until(limit), source=self.words.source)
         except Broken as broken:
             self._account()
-            self.lost |= broken.verdict is Verdict.INTERNAL_ERROR
+            self._note(broken)
             raise self.words.broken_import(broken, late=self.out_of_time) from broken
         if isinstance(reply, wire.Failed):
             self._keep_to_policy(reply)
@@ -123,7 +123,7 @@ class Session:
         except Broken as broken:
             self._loaded = False
             self._account()
-            self.lost |= broken.verdict is Verdict.INTERNAL_ERROR
+            self._note(broken)
             self.transcript.append(Request(header, values, broken=True))
             self._last_verdict = broken.verdict
             self.incident = self.words.broken(where, broken, late=self.out_of_time)
@@ -159,9 +159,14 @@ class Session:
         except Rejected:
             return  # noted by what raised it
         except Broken as broken:
-            if broken.verdict is Verdict.INTERNAL_ERROR:
+            if self._note(broken):
                 self.unusable = self.words.broken("", broken)
-                self.lost = True
+
+    def _note(self, broken: Broken) -> bool:
+        """Keep what was not the submission's doing."""
+        if broken.verdict is Verdict.INTERNAL_ERROR:
+            self.trouble = broken.message
+        return bool(self.trouble)
 
     def _keep_to_policy(self, failed: wire.Failed) -> None:
         """Raise Rejected for a violation of the policy, and let the file be called no more."""

@@ -92,6 +92,7 @@ def run(
     plugin = Plugin(exercise, suite, session, receive, on_phase)
     plugin.execute()
     session.close()
+    plugin.log += session.trouble
     usage = Usage(
         wall_seconds=round(time.monotonic() - plugin.started, 4),
         cpu_seconds=round(session.cpu_seconds, 4),
@@ -238,7 +239,7 @@ class Plugin:
             log=self.log,
         )
         margins = {outcome.name: outcome.margins for outcome in self.outcomes.values()}
-        return Done(report, margins, lost=self.session.lost)
+        return Done(report, margins, lost=bool(self.session.trouble))
 
     # --- fixtures
 

@@ -5,6 +5,7 @@ Each file is a whole submission. Its docstring says what it attempts, then, a li
     Id: A47              the row of the public taxonomy of attacks; B: our own; C: a control
     Exercise: softmax    one of the repository, or of tests/attacks/exercises
     Verdict: accepted    or several, `a or b (why not only one)`
+    Tells: folders       it may show where the grader is installed (and why)
     Sent: EXPRESSION     what is sent where that is not the file itself (TEXT); for what no readable file can hold
 
 An attack that looks for something raises LEAKED where it finds it, and otherwise answers right: so `accepted` means
@@ -102,7 +103,7 @@ def test_attack(path, engine, judged, daemon, tmp_path):
     assert report.verdict in wanted, (report.message, [test.message for test in report.tests], report.log)
     assert report.log == ""
     assert report.environment.engine == engine
-    assert told(report, exercise) == []
+    assert told(report, exercise, folders=not field(text, "Tells")) == []
     limit = time.monotonic() + SECONDS
     while found := left(daemon):  # another test's sandbox may be coming or going
         assert time.monotonic() < limit, found
@@ -113,12 +114,13 @@ def test_attack(path, engine, judged, daemon, tmp_path):
     assert again.verdict is Verdict.ACCEPTED, (again.message, [test.message for test in again.tests], again.log)
 
 
-def told(report: Report, exercise):
+def told(report: Report, exercise, *, folders):
     """List what a report's texts say that they must not: hidden values, seeds, tests, the host, control characters."""
     texts = [report.message, report.printed]
     texts += [part for test in report.tests for part in (test.message, test.explanation)]
     shown = "\n".join(texts)
-    secrets = ["LEAKED", CANARY, report.seed, str(ROOT), str(Path.home()) + "/", sys.prefix, "root:x:0"]
+    secrets = ["LEAKED", CANARY, report.seed, "root:x:0"]
+    secrets += [str(ROOT), str(Path.home()) + "/", sys.prefix] if folders else []
     secrets += ["918273", "183654", "275481"]  # how the inputs and answers of the small exercises begin
     if os.uname().release not in report.environment.platform:
         secrets.append(os.uname().release)

@@ -99,7 +99,7 @@ def test_a_call_that_breaks_the_sandbox_is_named(make_exercise, name):
 
 def told(name, **options):
     """Choose an engine; returns its name and what the person was told."""
-    said = []
+    said: list[str] = []
     return engines.choose(name, "numpy", said.append, **options).name, said
 
 

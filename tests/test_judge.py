@@ -409,7 +409,7 @@ def test_a_failure_is_explained_by_the_wrong_file_it_coincides_with(make_exercis
 
 def test_a_hidden_value_is_not_shown(make_exercise, judged):
     """What a public test compares with is shown to a student; in a hidden test it is a secret."""
-    test = titled("test_value", "assert_close(submission.double(np.array([1.5])), np.array([77.25]))")
+    test = titled("test_passes", "assert_close(submission.double(np.array([1.5])), np.array([77.25]))")
     changes = hidden(test) | NO_WRONG
     exercise = make_exercise(changes=changes | {"public_tests.py": changes["hidden_tests.py"]})
     source = "def double(x, factor=2.0):\n    return factor * x\n"

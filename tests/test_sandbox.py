@@ -413,13 +413,19 @@ FORKS = {
     "session": "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(600)\n",
     "double fork": "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
     "        os.setsid()\n        time.sleep(600)\n    os._exit(0)\n",
-    "subprocess": "import subprocess\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\n",
     "stopped": "import os, signal, time\npid = os.fork()\nif pid == 0:\n    os.setsid()\n"
     "    os.kill(os.getpid(), signal.SIGSTOP)\n    time.sleep(600)\n",
     "deaf": "import os, signal, time\nif os.fork() == 0:\n    os.setsid()\n    for n in range(1, 32):\n"
     "        try:\n            signal.signal(n, signal.SIG_IGN)\n        except OSError:\n            pass\n"
     "    time.sleep(600)\n",
 }
+
+
+def test_no_other_program_is_started(judged, make_exercise):
+    """Another program would be another Python, in which no policy holds: the kernel refuses it."""
+    report = judged(make_exercise("function"), "import subprocess\nsubprocess.Popen(['sleep', '600'])\n" + RIGHT)
+    assert report.verdict is Verdict.IMPORT_ERROR
+    assert "PermissionError at line 2" in report.message
 
 
 @pytest.mark.parametrize("name", FORKS)

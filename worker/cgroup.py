@@ -193,12 +193,15 @@ def _usage(version: int, folders: dict[str, Path]) -> Usage:
     return Usage(nanoseconds / 1e9, peak / (1 << 20), kills)
 
 
-def remove_orphans(place: Place) -> None:
-    """Kill and remove the groups of judges that live no more."""
+def remove_orphans(place: Place) -> set[str]:
+    """Kill and remove the groups of judges that live no more; returns their names."""
+    removed = set()
     for parent in set(place.folders.values()):
         for folder in parent.iterdir():
             if folder.is_dir() and owner.is_alive(folder.name.rpartition(":")[0]) is False:
                 _remove(folder)
+                removed.add(folder.name)
+    return removed
 
 
 def _remove(folder: Path) -> None:

@@ -317,7 +317,7 @@ def reap(client: Any) -> list[str]:
     for container in client.containers(all=True, filters={"label": OWNER}):
         labels = container["Labels"]
         if owner.is_alive(labels[OWNER]) is False or float(labels.get(EXPIRES, 0)) < time.time():
-            with contextlib.suppress(_failures()):  # another judge removes it at the same time
+            with contextlib.suppress(*_failures()):  # another judge removes it at the same time
                 client.remove_container(container["Id"], force=True, v=True)
                 removed.append(str(container["Id"]))
     return removed
@@ -342,10 +342,11 @@ def _faults() -> Any:
 def fault(error: Exception) -> OurFault:
     """Return the OurFault for an exception of the SDK."""
     text = str(getattr(error, "explanation", None) or error).strip()
-    chain, seen = [], error.__cause__ or error.__context__ or error
-    while seen is not None and seen not in chain:
+    chain: list[BaseException] = []
+    seen: BaseException | None = error
+    while seen is not None:
         chain.append(seen)
-        seen = seen.__cause__ or seen.__context__  # type: ignore[assignment]
+        seen = seen.__cause__ or seen.__context__
     whole = f"{text} {' '.join(map(str, chain))}"
     status = getattr(error, "response", None)
     if any(isinstance(each, PermissionError) for each in chain) or "Permission denied" in whole:

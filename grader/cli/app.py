@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-sandbox = typer.Typer(name="sandbox", help="Build what sandboxes are made from.", no_args_is_help=True)
+sandbox = typer.Typer(name="sandbox")
 app.add_typer(sandbox)
 
 
@@ -302,6 +302,13 @@ class Image(StrEnum):
     TORCH = "torch"
 
 
+@sandbox.callback(invoke_without_command=True)
+def sandbox_root(context: typer.Context) -> None:
+    """Build what sandboxes are made from; remove what they left."""
+    if context.invoked_subcommand is None:
+        terminal.answer(context.get_help())
+
+
 @command("build", sandbox)
 def sandbox_build(
     kinds: Annotated[
@@ -318,10 +325,27 @@ def sandbox_build(
     force: Annotated[bool, typer.Option("--force", help="Build anew what is there, on a fresh base.")] = False,
 ) -> int:
     """Build the images of the engine docker that are missing."""
+    return _of_worker("sandbox-build")(kinds or [], base, terminal.say, force=force)
+
+
+@command("reap", sandbox)
+def sandbox_reap(
+    *,
+    every: Annotated[
+        int | None,
+        typer.Option(metavar="SECONDS", min=1, help="Do it again and again, until Ctrl-C or SIGTERM."),
+    ] = None,
+) -> int:
+    """Remove the containers and control groups of judges that were killed."""
+    return _of_worker("sandbox-reap")(terminal.say, every)
+
+
+def _of_worker(name: str) -> Callable[..., int]:
     from importlib.metadata import entry_points  # noqa: PLC0415 - keeps `--help` quick
 
-    (point,) = entry_points(group="grader.commands", name="sandbox-build")
-    return int(point.load()(kinds or [], base, terminal.say, force=force))
+    (point,) = entry_points(group="grader.commands", name=name)
+    load: Callable[[], Callable[..., int]] = point.load
+    return load()
 
 
 @command("version")

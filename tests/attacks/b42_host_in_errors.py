@@ -3,6 +3,7 @@
 Id: B42
 Exercise: double
 Verdict: import_error
+Tells: folders (the mount table names where a library was bound from; docs/red-team.md)
 """
 
 import os

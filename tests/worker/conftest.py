@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -64,12 +65,12 @@ def inside():
         sandbox.ready()
         sandbox.call({"op": "load", "interface": []}, time.monotonic() + 10.0, source=LOOK)
 
-        def ask(name, *args, seconds=20.0):
+        def ask(name: str, *args: Any, seconds: float = 20.0) -> Any:
             header = {"op": "call", "target": {"name": name}}
-            value = sandbox.call(header, time.monotonic() + seconds, args=list(args), kwargs={})
+            value: Any = sandbox.call(header, time.monotonic() + seconds, args=list(args), kwargs={})
             return json.loads(value) if name in ("status", "files") else value
 
-        ask.sandbox = sandbox
+        ask.sandbox = sandbox  # type: ignore[attr-defined]
         return ask
 
     yield start

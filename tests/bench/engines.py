@@ -1,0 +1,261 @@
+"""What each engine costs, beside a bare `docker run` of the same image: `make bench-engines`, or with `--rounds N`, `--json`.
+
+Every round measures everything once, in the same order, so that a load on the machine falls on all alike: on a busy
+machine compare ratios, not milliseconds. A round takes about a minute on two cores. Shown are the median, the quartiles in
+brackets and, for what can be compared, the ratio to the baseline (the client program `docker`; without it, the SDK).
+
+    judging      softmax's reference, in a process that has loaded only `grader.judge`: to the report, to the end
+    submit       `grader submit`, the whole command, with the database already made
+    numpy, torch check, start, ready, close of one sandbox, and its transport: see parts.py
+    8 at once    eight such judgings, against eight in a row
+    beside loops one judging while seven others loop for ever, against alone; `sandbox CPU` is what it was charged
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from grader import exercise as exercises
+from grader.engine import KINDS
+from grader.errors import GraderError
+from worker import build, bubblewrap, docker
+
+HERE = Path(__file__).parent
+ENGINES = ("docker", "bubblewrap", "local")
+TARGETS = {"docker": 1000.0, "bubblewrap": 500.0}
+"""Milliseconds of a whole cold judging."""
+BASELINE, JUDGING, SUBMIT = "docker run, import numpy", "judging, to the end", "grader submit"
+IMPORT_NUMPY = ["python3", "-I", "-S", "-B", "-c", "import sys; sys.path.append('/sandbox/lib'); import numpy"]
+CROWD = 8
+_LIMIT_SECONDS = 180
+_WIDTH = 30
+
+Samples = dict[str, dict[str, list[float]]]
+"""Of each row and engine one figure a round; milliseconds unless the row says otherwise."""
+
+
+def main() -> int:
+    """Measure and print; returns 1 where something failed to run."""
+    parser = argparse.ArgumentParser(description="Measure the engines.")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    samples: Samples = defaultdict(lambda: defaultdict(list))
+    try:
+        seen = machine()
+        with tempfile.TemporaryDirectory() as folder:
+            run("submit", "softmax", reference(), "--engine", "local", home=folder)  # makes the database
+            for number in range(options.rounds):
+                print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+                for row, engine, figure in measure(folder):
+                    samples[row][engine].append(figure)
+    except (GraderError, OSError, subprocess.SubprocessError, *docker._failures()) as error:
+        said = getattr(error, "stderr", "") or ""
+        print(f"failed: {error}\n{said}", file=sys.stderr)
+        return 1
+    rows = summary(samples)
+    if options.json:
+        print(json.dumps({"machine": seen, "rounds": options.rounds, "rows": rows, "samples": samples}))
+    else:
+        print_table(seen, options.rounds, rows)
+    return 0
+
+
+def machine() -> dict[str, str]:
+    """Describe what the figures depend on."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    client = docker.connect()
+    try:
+        version = client.version()["Version"]
+    finally:
+        client.close()
+    return {
+        "cpu": next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine()),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "load": f"{os.getloadavg()[0]:.1f}",
+        "kernel": platform.release(),
+        "docker": version,
+        "bubblewrap": ".".join(map(str, bubblewrap.version())),
+        "python": platform.python_version(),
+    }
+
+
+def measure(home: str) -> Iterator[tuple[str, str, float]]:
+    """Measure everything once; yields row, engine and figure."""
+    yield BASELINE, "docker", 1e3 * baseline()
+    alone = {}
+    for engine in ENGINES:
+        reported, ended, charged = judging(engine)
+        alone[engine] = ended, charged
+        yield "judging, to the report", engine, 1e3 * reported
+        yield JUDGING, engine, 1e3 * ended
+    for engine in ENGINES:
+        began = time.monotonic()
+        run("submit", "softmax", reference(), "-q", "--engine", engine, home=home)
+        yield SUBMIT, engine, 1e3 * (time.monotonic() - began)
+    for kind in KINDS:
+        for engine in ENGINES:
+            for part, figure in parts(engine, kind).items():
+                yield f"{kind}: {part}{', MB/s' * (part == 'transport')}", engine, figure
+    for engine in ENGINES:
+        at_once, in_a_row = crowd(engine)
+        yield "8 at once", engine, 1e3 * at_once
+        yield "8 at once / 8 in a row", engine, at_once / in_a_row
+    for engine in ENGINES:
+        ended, charged = beside_loops(engine)
+        yield "beside loops", engine, 1e3 * ended
+        yield "beside loops / alone", engine, ended / alone[engine][0]
+        yield "sandbox CPU, likewise", engine, charged / alone[engine][1]
+
+
+def baseline() -> float:
+    """Run a container that imports NumPy and return its seconds."""
+    image = build.image_name("numpy")
+    if program := shutil.which("docker"):
+        began = time.monotonic()
+        check([program, "run", "--rm", "--network", "none", image, *IMPORT_NUMPY])
+        return time.monotonic() - began
+    client = docker.connect()
+    try:
+        began = time.monotonic()
+        container = client.create_container(image, IMPORT_NUMPY, host_config={"NetworkMode": "none"})["Id"]
+        client.start(container)
+        client.wait(container)
+        client.remove_container(container)
+        return time.monotonic() - began
+    finally:
+        client.close()
+
+
+def judging(engine: str) -> list[float]:
+    """Judge softmax's reference in a fresh process; returns what cold.py prints."""
+    return figures(check([sys.executable, str(HERE / "cold.py"), engine]))
+
+
+def figures(said: str) -> list[float]:
+    """Read the last line of cold.py."""
+    return [float(word) for word in said.splitlines()[-1].split()]
+
+
+def parts(engine: str, kind: str) -> dict[str, float]:
+    """Return what parts.py measures."""
+    found: dict[str, float] = json.loads(check([sys.executable, str(HERE / "parts.py"), engine, kind]))
+    return found
+
+
+def crowd(engine: str) -> tuple[float, float]:
+    """Return the seconds of eight cold judgings at once, and of eight in a row."""
+    began = time.monotonic()
+    running = [begin(engine) for _ in range(CROWD)]
+    for process in running:
+        finish(process)
+    at_once = time.monotonic() - began
+    began = time.monotonic()
+    for _ in range(CROWD):
+        judging(engine)
+    return at_once, time.monotonic() - began
+
+
+def beside_loops(engine: str) -> tuple[float, float]:
+    """Judge the reference while seven others loop; returns its seconds, and the processor's it was charged."""
+    loops = []
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
+        file.write("while True: pass\n")
+        file.flush()
+        try:
+            for _ in range(CROWD - 1):
+                loops.append(begin(engine, file.name))
+            for loop in loops:
+                assert loop.stdout is not None  # noqa: S101 - for the type checker
+                loop.stdout.readline()  # `importing`
+            time.sleep(1.0)  # until the libraries in the sandboxes are loaded, and they do nothing but loop
+            _, ended, charged = judging(engine)
+        finally:
+            for loop in loops:
+                loop.terminate()
+            for loop in loops:
+                loop.communicate(timeout=_LIMIT_SECONDS)
+    return ended, charged
+
+
+def begin(engine: str, *file: str) -> "subprocess.Popen[str]":
+    """Start cold.py."""
+    command = [sys.executable, str(HERE / "cold.py"), engine, *file]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: "subprocess.Popen[str]") -> None:
+    """Wait for a process; raises CalledProcessError where it failed."""
+    out, err = process.communicate(timeout=_LIMIT_SECONDS)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args, out, err)
+
+
+def run(*arguments: str, home: str) -> None:
+    """Run one command of the grader."""
+    check([sys.executable, "-m", "grader", *arguments], GRADER_HOME=home)
+
+
+def check(command: list[str], **environment: str) -> str:
+    """Run a program and return what it printed; raises CalledProcessError where it failed."""
+    env = {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, check=True, env=env, text=True, timeout=_LIMIT_SECONDS).stdout
+
+
+def reference() -> str:
+    """Return the file that is judged."""
+    return str(exercises.load("softmax").reference)
+
+
+def summary(samples: Samples) -> list[dict[str, object]]:
+    """Return one dict for each row and engine: quartiles, the ratio to the baseline, the target and whether it is met."""
+    base = statistics.median(samples[BASELINE]["docker"])
+    rows = []
+    for row, engines in samples.items():
+        for engine, taken in engines.items():
+            low, median, high = statistics.quantiles(taken * 2, n=4, method="inclusive")
+            found: dict[str, object] = {"row": row, "engine": engine, "median": median, "low": low, "high": high}
+            if row in (BASELINE, JUDGING, SUBMIT):
+                found["ratio"] = median / base
+            if row == JUDGING and engine in TARGETS:
+                found |= {"target": TARGETS[engine], "met": median < TARGETS[engine]}
+            rows.append(found)
+    return rows
+
+
+def print_table(seen: dict[str, str], rounds: int, rows: list[dict[str, object]]) -> None:
+    """Print a line for each row and a column for each engine."""
+    print(", ".join(f"{name} {value}" for name, value in seen.items()))
+    print(f"{rounds} rounds; milliseconds unless said otherwise: median [quartiles] ratio to the baseline\n")
+    print(" " * 26 + "".join(f"{engine:<{_WIDTH}}" for engine in ENGINES).rstrip())
+    for name in dict.fromkeys(str(row["row"]) for row in rows):
+        cells = {row["engine"]: cell(row) for row in rows if row["row"] == name}
+        print(f"{name:<26}" + "".join(f"{cells.get(engine, ''):<{_WIDTH}}" for engine in ENGINES).rstrip())
+    print()
+    for row in rows:
+        if "target" in row:
+            met = "met" if row["met"] else "NOT met"
+            print(
+                f"target: a cold judging in {row['engine']} under {row['target']:.0f} ms: {met} ({row['median']:.0f} ms)"
+            )
+
+
+def cell(row: dict[str, object]) -> str:
+    """Return one figure as text."""
+    ratio = f" {row['ratio']:.2f}x" if "ratio" in row else ""
+    low, median, high = (f"{row[key]:.3g}" if row[key] < 10 else f"{row[key]:.0f}" for key in ("low", "median", "high"))  # type: ignore[operator]
+    return f"{median} [{low}..{high}]{ratio}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
