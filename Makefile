@@ -10,10 +10,10 @@ STALE := $(shell test -x .venv/bin/python && test "$$(cat .venv/checkout)" = "$$
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint sandbox attacks flakes clean stale
+.PHONY: help demo test lint sandbox attacks bench-engines flakes clean stale
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/judge.stamp ## judge a right, a wrong, a slow and a hostile submission (no torch needed)
 	@PATH=".venv/bin:$$PATH" sh docs/demo/run
@@ -31,6 +31,9 @@ sandbox: .venv/test.stamp ## build the images of the engine docker that are miss
 
 attacks: .venv/test.stamp ## judge every attack of tests/attacks on docker and bubblewrap (root, six minutes)
 	@.venv/bin/python -m pytest -qq -n 2 tests/test_attacks.py -k test_attack
+
+bench-engines: sandbox ## measure what each engine costs, beside a bare container (a quarter of an hour)
+	@.venv/bin/python tests/bench/engines.py
 
 flakes: .venv/test.stamp ## judge references and right solutions on many seeds; prints how often one fails
 	@.venv/bin/python -m grader.gate flakes

@@ -40,7 +40,8 @@ class Config:
 
     home: Path
     learner: str
-    engine: str = "auto"
+    engine: str = ""
+    """Empty where nothing says: `auto` for submissions, `local` for an author's own files."""
     isolated: bool = False
 
     @property
@@ -140,9 +141,9 @@ def _home(value: str, origin: str) -> Path:
 
 def _engine(value: str, origin: str) -> str:
     if value and value not in NAMES:
-        hint = f"set GRADER_ENGINE to one of {', '.join(NAMES)}"
+        hint = f"choose one of {', '.join(NAMES)}"
         raise UsageError("E2113", f"there is no engine called {value!r}", cause=origin, hint=hint)
-    return value or "auto"
+    return value
 
 
 def _yes(value: str, origin: str) -> bool:

@@ -97,8 +97,11 @@ class Engine(Protocol):
     def start(self, kind: Kind, limits: Limits) -> Process:
         """Start a harness process that offers the libraries of `kind` under `limits`. Raises OurFault."""
 
-    def check(self, kind: Kind) -> None:
-        """Raise OurFault where this machine cannot start a sandbox of `kind`: quick, and leaves nothing behind."""
+    def check(self, kind: Kind, *, strict: bool = False) -> None:
+        """Raise OurFault where this machine cannot start a sandbox of `kind`: quick, and leaves nothing behind.
+
+        `strict`: also where it could, but without limits on the sandbox as a whole.
+        """
 
     def examine(self) -> list[Finding]:
         """List what this engine needs of the machine, for `grader doctor`."""
@@ -118,19 +121,19 @@ def choose(name: str, kind: Kind, warn: Callable[[str], None], *, isolated: bool
     Raises OurFault with the remedy where the engine named cannot work; `auto` falls back to `local` with a warning,
     unless only an `isolated` one will do.
     """
-    if name != "auto":
+    if name not in ("", "auto"):
         found = engine(name)
         if isolated and name not in ISOLATING:
             raise UsageError(
                 "E2114", f"engine {name} does not isolate, and is refused here", hint=f"use {ISOLATING[0]}"
             )
-        found.check(kind)
+        found.check(kind, strict=isolated)
         return found
     reasons = []
     for each in ISOLATING:
         try:
             found = engine(each)
-            found.check(kind)
+            found.check(kind, strict=isolated)
         except (OurFault, UsageError) as error:
             reasons.append(f"{each}: {error.what}")
         else:

@@ -92,12 +92,14 @@ class Judged:
     margins: dict[str, tuple[float, float]]
 
 
-def judge_all(exercise: Exercise, runs: Iterable[Run], engine: str = "local") -> Iterator[Judged]:
+def judge_all(
+    exercise: Exercise, runs: Iterable[Run], engine: str = "local", *, isolated: bool = False
+) -> Iterator[Judged]:
     """Judge each of `runs` under a fresh seed; the next judge warms up while one works."""
     preload(exercise)
     waiting = None
     for run in [*runs, None]:
-        process = judge.start(exercise, suite=run.suite, engine=engine) if run is not None else None
+        process = judge.start(exercise, suite=run.suite, engine=engine, isolated=isolated) if run is not None else None
         if waiting is not None:
             yield _run(*waiting)
         waiting = (run, process) if run is not None and process is not None else None
@@ -120,7 +122,12 @@ def preload(exercise: Exercise) -> None:
 
 
 def verify(
-    exercise: Exercise, *, seeds: int = SEEDS, engine: str = "local", on_step: Step = lambda _: None
+    exercise: Exercise,
+    *,
+    seeds: int = SEEDS,
+    engine: str = "local",
+    isolated: bool = False,
+    on_step: Step = lambda _: None,
 ) -> GateReport:
     """Put an exercise through the gate.
 
@@ -137,7 +144,7 @@ def verify(
     runs += [Run(f"wrong/{wrong.name}.py", wrong.source) for wrong in exercise.wrong]
     by_label = {f"wrong/{wrong.name}.py": wrong for wrong in exercise.wrong}
     unexplained = []
-    for number, judged in enumerate(judge_all(exercise, runs, engine), 1):
+    for number, judged in enumerate(judge_all(exercise, runs, engine, isolated=isolated), 1):
         on_step(f"{number} of {len(runs)}: {judged.run.label}")
         found.judgings += 1
         wrong = by_label.get(judged.run.label)

@@ -54,7 +54,7 @@ class LocalEngine:
         """Start a harness in a folder of its own."""
         return LocalProcess()
 
-    def check(self, kind: Kind) -> None:
+    def check(self, kind: Kind, *, strict: bool = False) -> None:
         """Find nothing amiss: it needs what the judge needs."""
 
     def examine(self) -> list[Finding]:

@@ -141,6 +141,15 @@ def test_a_server_refuses_an_engine_that_does_not_isolate(monkeypatch):
     assert nothing.value.code == "E2114"
 
 
+def test_a_server_wants_limits_on_the_whole_sandbox(monkeypatch):
+    """Bubblewrap without a control group judges on one's own machine, with a note, and not where isolation is asked."""
+    monkeypatch.setattr("worker.cgroup.find", lambda: None)
+    assert told("bubblewrap") == ("bubblewrap", [])
+    with pytest.raises(OurFault) as caught:
+        told("bubblewrap", isolated=True)
+    assert caught.value.code == "E4112"
+
+
 @pytest.mark.parametrize("engine", engines.ISOLATING)
 def test_eight_judgings_at_once_do_not_disturb_each_other(make_exercise, engine):
     """Honest and hostile ones side by side: each gets the verdict it gets alone."""

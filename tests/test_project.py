@@ -41,13 +41,13 @@ def pins():
 
 def targets():
     """Return the names of the Makefile's targets that a person may call."""
-    return set(re.findall(r"^([a-z]+):", text("Makefile"), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ".ci/run"])
 def test_every_make_target_a_document_names_exists(document):
     """`make X` in a document is a target of the Makefile."""
-    named = set(re.findall(r"(?:^ +|`|exec )make (?:--no-print-directory )?([a-z]+)", text(document), re.MULTILINE))
+    named = set(re.findall(r"(?:^ +|`|exec )make (?:--no-print-directory )?([a-z-]+)", text(document), re.MULTILINE))
     assert named, f"{document} names no target at all"
     assert named <= targets()
 
@@ -55,7 +55,7 @@ def test_every_make_target_a_document_names_exists(document):
 def test_make_lists_its_targets():
     """Bare `make` explains every target a person may call, and runs none of them."""
     said = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert set(re.findall(r"make ([a-z]+) ", said)) == targets()
+    assert set(re.findall(r"make ([a-z-]+) ", said)) == targets()
 
 
 def test_every_extra_that_is_named_exists():

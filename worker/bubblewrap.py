@@ -60,6 +60,7 @@ _LIMITS = {
     resource.RLIMIT_MEMLOCK: 64 << 10,
 }
 _DELEGATE = "run as root, or: systemd-run --user --scope -p Delegate=yes grader ..."
+_INSTALL = "apt install bubblewrap (or your system's like)"
 _CLONE_NEWNS = 0x20000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT, _MS_BIND = 1, 2, 4, 8, 32, 4096
 _MS_REC, _MS_SLAVE = 1 << 14, 1 << 19
@@ -86,8 +87,10 @@ class BubblewrapEngine:
         """Start a harness; raises OurFault and leaves nothing behind."""
         return BubblewrapProcess(kind, limits, self._place())
 
-    def check(self, kind: Kind) -> None:
+    def check(self, kind: Kind, *, strict: bool = False) -> None:
         """Find the libraries, and start a sandbox in which Python says its version; raises OurFault or UsageError."""
+        self._require_cgroup |= strict
+        self._place()
         if kind in self._checked:
             return
         self._try(kind)
@@ -209,20 +212,23 @@ class BubblewrapProcess(Pipes):
 
 def version() -> tuple[int, ...]:
     """Return the version of the bubblewrap on the path; raises OurFault where it is missing or too old."""
-    hint = "apt install bubblewrap (or your system's like)"
-    program = shutil.which("bwrap")
-    if program is None:
-        raise OurFault("E4110", "bubblewrap is missing", cause="there is no bwrap on the path", hint=hint)
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, check=False, env={}, text=True)  # noqa: S603 - found above
+        said = subprocess.run([_program(), "--version"], capture_output=True, check=False, env={}, text=True)  # noqa: S603 - found above
     except OSError as error:
-        raise OurFault("E4110", "bubblewrap cannot be run", cause=str(error), hint=hint) from error
+        raise OurFault("E4110", "bubblewrap cannot be run", cause=str(error), hint=_INSTALL) from error
     found = tuple(int(part) for part in re.findall(r"\d+", said.stdout))
     if found < OLDEST:
         needed = ".".join(map(str, OLDEST))
         cause = f"this is {said.stdout.strip() or said.stderr.strip()}; {needed} is needed"
-        raise OurFault("E4110", "bubblewrap is too old", cause=cause, hint=hint)
+        raise OurFault("E4110", "bubblewrap is too old", cause=cause, hint=_INSTALL)
     return found
+
+
+def _program() -> str:
+    program = shutil.which("bwrap")
+    if program is None:
+        raise OurFault("E4110", "bubblewrap is missing", cause="there is no bwrap on the path", hint=_INSTALL)
+    return program
 
 
 def diagnose(said: str, sysctls: Path = Path("/proc/sys")) -> OurFault:
@@ -338,11 +344,7 @@ def _launch(
     command: Sequence[str], arguments: Sequence[str], prepare: Callable[[int], None]
 ) -> tuple["subprocess.Popen[bytes]", int]:
     """Start bubblewrap; return it, and a descriptor from which the first process inside can be read."""
-    program = shutil.which("bwrap")
-    if program is None:
-        raise OurFault(
-            "E4110", "bubblewrap is missing", cause="there is no bwrap on the path", hint="see `grader doctor`"
-        )
+    program = _program()
     with contextlib.ExitStack() as opened:
 
         def keep(descriptor: int) -> int:

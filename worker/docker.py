@@ -60,7 +60,7 @@ class DockerEngine:
         with _faults():
             return DockerProcess(self._client, self._images[kind], self._config(kind, limits))
 
-    def check(self, kind: Kind) -> None:
+    def check(self, kind: Kind, *, strict: bool = False) -> None:  # noqa: ARG002 - its limits always hold
         """Find the image of `kind`, and remove what earlier judges left; raises OurFault."""
         if kind in self._images:
             return
@@ -205,8 +205,10 @@ class DockerProcess:
         self._client = client
         self._result: Ended | None = None
         self._since = int(time.time()) - 1
-        self._id = str(client.create_container(image, **config)["Id"])
+        created = client.create_container(image, **config)
+        self._id = str(created["Id"])
         try:
+            _refuse_warnings(created.get("Warnings") or [])
             self.answers = _attach(client, self._id, stdin=1, stdout=1)
             self.prints = _attach(client, self._id, stderr=1)
             client.start(self._id)
@@ -284,6 +286,13 @@ class DockerProcess:
         until = int(time.time()) + 1
         seen = self._client.events(since=self._since, until=until, filters=filters, decode=True)
         return {str(event["Action"]) for event in seen}
+
+
+def _refuse_warnings(warnings: list[str]) -> None:
+    """Raise OurFault where the daemon says that it leaves out a limit; only swap may go uncounted."""
+    if serious := [each for each in warnings if "swap" not in each.lower()]:
+        hint = "mount the control groups memory, pids and cpu on the daemon's machine"
+        raise OurFault("E4109", "Docker would not hold the sandbox to its limits", cause="; ".join(serious), hint=hint)
 
 
 def _attach(client: Any, container: str, **streams: int) -> int:
@@ -364,5 +373,7 @@ def fault(error: Exception) -> OurFault:
         elif "device driver" in whole:
             hint = "install the NVIDIA container toolkit, or unset GRADER_DOCKER_GPUS"
         return OurFault("E4109", "Docker refused the sandbox", cause=text, hint=hint)
-    hint = "start it (sudo systemctl start docker, or dockerd), or install docker.io; see `grader doctor`"
-    return OurFault("E4104", "the Docker daemon cannot be reached", cause=text, hint=hint)
+    hint = "start it (sudo systemctl start docker, or dockerd), or install docker.io"
+    deepest = next((each for each in reversed(chain) if isinstance(each, OSError)), text)  # the rest names classes
+    cause = f"{os.environ.get('DOCKER_HOST') or 'the local socket'}: {deepest}"
+    return OurFault("E4104", "the Docker daemon cannot be reached", cause=cause, hint=hint)

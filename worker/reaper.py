@@ -41,7 +41,7 @@ def _once(tell: Callable[[str], None], known: dict[str, OurFault], *, always: bo
         except OurFault as fault:
             faults[what] = fault
             if not always and (what not in known or known[what].code != fault.code):
-                tell(f"{what}: {fault.what} ({fault.hint}); trying again")
+                tell(f"{what}: {fault.what}, trying again; {fault.hint}")
         else:
             if always or removed:
                 tell(f"{what} removed: {removed}")

@@ -336,7 +336,7 @@ def sandbox_reap(
         typer.Option(metavar="SECONDS", min=1, help="Do it again and again, until Ctrl-C or SIGTERM."),
     ] = None,
 ) -> int:
-    """Remove the containers and control groups of judges that were killed."""
+    """Remove containers and control groups that killed judges left."""
     return _of_worker("sandbox-reap")(terminal.say, every)
 
 

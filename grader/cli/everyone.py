@@ -2,13 +2,15 @@
 
 import dataclasses
 import difflib
+import importlib.util
 import platform
 from importlib import metadata
 
 from grader import __version__
 from grader.cli import terminal
-from grader.engine import ISOLATING, KINDS, Finding, engine
+from grader.engine import ISOLATING, KINDS, Finding, Kind, engine
 from grader.errors import GraderError, NotFound, UsageError
+from grader.exercise import Limits
 from grader.explain import CATALOGUE, Entry
 
 SHELLS = ("bash", "zsh", "fish")
@@ -57,9 +59,14 @@ def version(*, json: bool) -> int:
 
 
 def doctor(*, json: bool) -> int:
-    """Print what each engine finds on this machine; exit code 0 where one that isolates works."""
+    """Print what each engine finds on this machine, and start a sandbox by each.
+
+    The exit code is 0 where all that this installation can judge is judged by an engine that isolates.
+    """
+    kinds = [kind for kind in KINDS if importlib.util.find_spec(kind)]
     findings: dict[str, list[Finding]] = {}
-    works: dict[str, str] = {}
+    faults: dict[tuple[str, Kind], GraderError] = {}
+    chosen: dict[Kind, str] = {}
     for name in ISOLATING:
         try:
             found = engine(name)
@@ -67,24 +74,27 @@ def doctor(*, json: bool) -> int:
         except GraderError as error:
             findings[name] = [Finding("installed", ok=False, seen=error.what, remedy=error.hint)]
             continue
-        for kind in KINDS:
+        for kind in kinds:
             try:
                 found.check(kind)
+                chosen.setdefault(kind, name)  # as `auto` does it, which starts nothing to try
+                found.start(kind, Limits()).kill()
             except GraderError as error:
-                works[f"{name} {kind}"] = f"{error.what} ({error.code})"
-            else:
-                works[f"{name} {kind}"] = ""
-    chosen: dict[str, str] = {
-        kind: next((name for name in ISOLATING if works.get(f"{name} {kind}") == ""), "local") for kind in KINDS
-    }
+                faults[name, kind] = error
+    auto = {kind: chosen.get(kind, "local") for kind in kinds}
     if json:
+        told = [
+            {"engine": name, "kind": kind, "code": each.code, "what": each.what, "cause": each.cause, "hint": each.hint}
+            for (name, kind), each in faults.items()
+        ]
         listed = {name: [dataclasses.asdict(each) for each in found] for name, found in findings.items()}
-        terminal.answer_json({"schema": "grader/doctor/1", "engines": listed, "auto": chosen})
+        terminal.answer_json({"schema": "grader/doctor/1", "engines": listed, "faults": told, "auto": auto})
     else:
         from grader.cli import pages  # noqa: PLC0415 - Rich is slow, and JSON does without
 
-        terminal.show(*pages.doctor_page(findings, works, chosen))
-    return 0 if "local" not in chosen.values() else 1
+        terminal.show(*pages.doctor_page(findings, faults, auto))
+    works = all(kind in chosen and (chosen[kind], kind) not in faults for kind in kinds)
+    return 0 if kinds and works else 1
 
 
 def completion(shell: str) -> int:

@@ -34,10 +34,13 @@ def verify(name: str, seeds: int, engine: str, *, json: bool) -> int:
         exercise = exercises.load_folder(folder)
     else:
         exercise = exercises.load(name)
+    settings = config.read(engine)
     students.need_judge(exercise)
     from grader import gate  # noqa: PLC0415 - only a judge's installation has what it needs
 
-    report = gate.verify(exercise, seeds=seeds, engine=engine or "local", on_step=terminal.say)
+    # The files are the author's own: without a word to the contrary they need no isolation.
+    engine = settings.engine or ("auto" if settings.isolated else "local")
+    report = gate.verify(exercise, seeds=seeds, engine=engine, isolated=settings.isolated, on_step=terminal.say)
     if json:
         terminal.answer_json(report.to_dict())
     else:

@@ -20,7 +20,8 @@ from grader.report import Report, TestReport
 from grader.verdict import Verdict
 
 if TYPE_CHECKING:
-    from grader.engine import Finding
+    from grader.engine import Finding, Kind
+    from grader.errors import GraderError
     from grader.exercise import Exercise
     from grader.store import Attempt
 
@@ -111,6 +112,7 @@ def _evidence(report: Report) -> Table:
             [
                 f"grader {environment.grader}",
                 f"engine {environment.engine}",
+                *filter(None, (environment.image, environment.limits and f"limits by {environment.limits}")),
                 *(each for each in versions if not each.endswith(" ")),
                 *filter(None, (environment.platform, environment.cpu)),
             ]
@@ -189,25 +191,43 @@ def interface_table(exercise: "Exercise") -> Table:
 
 
 def doctor_page(
-    findings: "dict[str, list[Finding]]", works: dict[str, str], chosen: dict[str, str]
+    findings: "dict[str, list[Finding]]", faults: "dict[tuple[str, Kind], GraderError]", auto: "dict[Kind, str]"
 ) -> Iterator[RenderableType]:
-    """Lay out what each engine needs and found, what mends the rest, and what `auto` takes."""
-    good, bad, _ = _marks()
+    """Lay out what each engine needs and found, what mends the rest, whether it works, and what `auto` takes."""
     for name, found in findings.items():
         yield Text(name, "bold")
         table = Table.grid(padding=(0, 1))
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
         for each in found:
-            mark = Text(good, "green") if each.ok else Text(bad, "red")
-            told = Text(safe(each.seen))
-            if each.remedy:
-                told.append(f"\n{safe(each.remedy)}", "bold")
-            table.add_row(mark, Text(each.what), told)
-        for label, trouble in works.items():
-            kind = label.removeprefix(f"{name} ")
-            if kind != label:
-                mark = Text(bad, "red") if trouble else Text(good, "green")
-                table.add_row(mark, Text(f"judges {kind}"), Text(safe(trouble) if trouble else "yes"))
-        yield Padding(table, (0, 0, 1, 2))
-    for kind, name in chosen.items():
-        warning = ": it does NOT isolate, judge only what you would run anyway" if name == "local" else ""
-        yield Text(f"{kind} exercises are judged by engine {name}{warning}", "" if name != "local" else "bold red")
+            _finding(table, each.what, each.seen, each.remedy, ok=each.ok)
+        told = {each.remedy for each in found}
+        for kind in auto:
+            fault = faults.get((name, kind))
+            if fault is None:
+                _finding(table, kind, "a sandbox was started", "", ok=True)
+            else:
+                cause = f": {fault.cause}" if fault.cause and fault.hint not in told else ""
+                hint = fault.hint if fault.hint not in told else ""
+                _finding(table, kind, f"{fault.what} ({fault.code}){cause}", hint, ok=False)
+                told.add(fault.hint)
+        yield Padding(table, (0, 0, 1, 2), expand=False)
+    if not auto:
+        yield Text('this installation cannot judge: pip install "grader[judge]"', "bold red")
+    for kind, name in auto.items():
+        if name == "local":
+            warning = "it does NOT isolate, so judge only what you would run anyway"
+            yield Text(f"{kind} exercises are judged by engine local: {warning}", "bold red")
+        elif (name, kind) in faults:
+            yield Text(f"{kind} exercises cannot be judged: {name} is chosen and does not work", "bold red")
+        else:
+            yield Text(f"{kind} exercises are judged by engine {name}")
+
+
+def _finding(table: Table, what: str, seen: str, remedy: str, *, ok: bool) -> None:
+    good, bad, _ = _marks()
+    told = Text(safe(seen))
+    if remedy:
+        told.append(f"\nhint: {safe(remedy)}", "bold")
+    table.add_row(Text(good, "green") if ok else Text(bad, "red"), Text(what), told)

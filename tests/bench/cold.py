@@ -33,17 +33,18 @@ def main(engine: str, file: str = "") -> int:
         reported = time.monotonic() - began
     finally:
         process.close()
-    print(reported, time.monotonic() - began, report.usage.cpu_seconds)
+    sys.stdout.write(f"{reported} {time.monotonic() - began} {report.usage.cpu_seconds}\n")
     if report.verdict is Verdict.ACCEPTED or file:
         return 0
-    print(report.verdict, report.log, file=sys.stderr)
+    sys.stderr.write(f"{report.verdict}: {report.log}\n")
     return 1
 
 
 def tell(phase: str) -> None:
     """Print the phase that whoever started this may wait for."""
     if phase.startswith("importing"):
-        print("importing", flush=True)
+        sys.stdout.write("importing\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""What each engine costs, beside a bare `docker run` of the same image: `make bench-engines`, or with `--rounds N`, `--json`.
+"""What each engine costs, beside a bare `docker run` of the same image: `make bench-engines`.
 
-Every round measures everything once, in the same order, so that a load on the machine falls on all alike: on a busy
-machine compare ratios, not milliseconds. A round takes about a minute on two cores. Shown are the median, the quartiles in
-brackets and, for what can be compared, the ratio to the baseline (the client program `docker`; without it, the SDK).
+Every round (`--rounds`, up to two minutes each on two cores) measures everything once, in the same order, so that a
+load on the machine falls on all alike: where it is busy, compare ratios and not milliseconds. Shown are the median, the
+quartiles in brackets and, where it tells something, the ratio to the baseline. `--json` prints every figure instead.
+The baseline is run by the client program `docker`, or by the SDK where there is none. The images must have been built.
 
     judging      softmax's reference, in a process that has loaded only `grader.judge`: to the report, to the end
     submit       `grader submit`, the whole command, with the database already made
@@ -23,12 +24,16 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from docker.errors import DockerException
+from requests.exceptions import RequestException
 
 from grader import exercise as exercises
 from grader.engine import KINDS
 from grader.errors import GraderError
-from worker import build, bubblewrap, docker
+from worker import bubblewrap, build, docker
 
 HERE = Path(__file__).parent
 ENGINES = ("docker", "bubblewrap", "local")
@@ -38,7 +43,21 @@ BASELINE, JUDGING, SUBMIT = "docker run, import numpy", "judging, to the end", "
 IMPORT_NUMPY = ["python3", "-I", "-S", "-B", "-c", "import sys; sys.path.append('/sandbox/lib'); import numpy"]
 CROWD = 8
 _LIMIT_SECONDS = 180
-_WIDTH = 30
+_SMALL = 10.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of the table: what was measured, on which engine; `ratio` to the baseline, `target` in ms."""
+
+    name: str
+    engine: str
+    median: float
+    low: float
+    high: float
+    ratio: float | None
+    target: float | None
+
 
 Samples = dict[str, dict[str, list[float]]]
 """Of each row and engine one figure a round; milliseconds unless the row says otherwise."""
@@ -56,18 +75,20 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             run("submit", "softmax", reference(), "--engine", "local", home=folder)  # makes the database
             for number in range(options.rounds):
-                print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+                sys.stderr.write(f"round {number + 1} of {options.rounds}\n")
                 for row, engine, figure in measure(folder):
                     samples[row][engine].append(figure)
-    except (GraderError, OSError, subprocess.SubprocessError, *docker._failures()) as error:
-        said = getattr(error, "stderr", "") or ""
-        print(f"failed: {error}\n{said}", file=sys.stderr)
+    except (GraderError, OSError, subprocess.SubprocessError, DockerException, RequestException) as error:
+        sys.stderr.write(f"failed: {error}\n{getattr(error, 'stderr', None) or ''}\n")
         return 1
     rows = summary(samples)
     if options.json:
-        print(json.dumps({"machine": seen, "rounds": options.rounds, "rows": rows, "samples": samples}))
+        json.dump(
+            {"machine": seen, "rounds": options.rounds, "rows": [asdict(row) for row in rows], "samples": samples},
+            sys.stdout,
+        )
     else:
-        print_table(seen, options.rounds, rows)
+        sys.stdout.write(table(seen, options.rounds, rows) + "\n")
     return 0
 
 
@@ -139,10 +160,10 @@ def baseline() -> float:
 
 def judging(engine: str) -> list[float]:
     """Judge softmax's reference in a fresh process; returns what cold.py prints."""
-    return figures(check([sys.executable, str(HERE / "cold.py"), engine]))
+    return numbers(check([sys.executable, str(HERE / "cold.py"), engine]))
 
 
-def figures(said: str) -> list[float]:
+def numbers(said: str) -> list[float]:
     """Read the last line of cold.py."""
     return [float(word) for word in said.splitlines()[-1].split()]
 
@@ -168,15 +189,14 @@ def crowd(engine: str) -> tuple[float, float]:
 
 def beside_loops(engine: str) -> tuple[float, float]:
     """Judge the reference while seven others loop; returns its seconds, and the processor's it was charged."""
-    loops = []
+    loops: list[subprocess.Popen[str]] = []
     with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
         file.write("while True: pass\n")
         file.flush()
         try:
-            for _ in range(CROWD - 1):
-                loops.append(begin(engine, file.name))
+            loops += [begin(engine, file.name) for _ in range(CROWD - 1)]
             for loop in loops:
-                assert loop.stdout is not None  # noqa: S101 - for the type checker
+                assert loop.stdout is not None
                 loop.stdout.readline()  # `importing`
             time.sleep(1.0)  # until the libraries in the sandboxes are loaded, and they do nothing but loop
             _, ended, charged = judging(engine)
@@ -217,44 +237,44 @@ def reference() -> str:
     return str(exercises.load("softmax").reference)
 
 
-def summary(samples: Samples) -> list[dict[str, object]]:
-    """Return one dict for each row and engine: quartiles, the ratio to the baseline, the target and whether it is met."""
+def summary(samples: Samples) -> list[Row]:
+    """Return one row for each line and column of the table."""
     base = statistics.median(samples[BASELINE]["docker"])
     rows = []
-    for row, engines in samples.items():
+    for name, engines in samples.items():
         for engine, taken in engines.items():
-            low, median, high = statistics.quantiles(taken * 2, n=4, method="inclusive")
-            found: dict[str, object] = {"row": row, "engine": engine, "median": median, "low": low, "high": high}
-            if row in (BASELINE, JUDGING, SUBMIT):
-                found["ratio"] = median / base
-            if row == JUDGING and engine in TARGETS:
-                found |= {"target": TARGETS[engine], "met": median < TARGETS[engine]}
-            rows.append(found)
+            figures = taken if len(taken) > 1 else taken * 2  # of one round there are no quartiles
+            low, median, high = statistics.quantiles(figures, n=4, method="inclusive")
+            ratio = median / base if name in (BASELINE, JUDGING, SUBMIT) else None
+            target = TARGETS.get(engine) if name == JUDGING else None
+            rows.append(Row(name, engine, median, low, high, ratio, target))
     return rows
 
 
-def print_table(seen: dict[str, str], rounds: int, rows: list[dict[str, object]]) -> None:
-    """Print a line for each row and a column for each engine."""
-    print(", ".join(f"{name} {value}" for name, value in seen.items()))
-    print(f"{rounds} rounds; milliseconds unless said otherwise: median [quartiles] ratio to the baseline\n")
-    print(" " * 26 + "".join(f"{engine:<{_WIDTH}}" for engine in ENGINES).rstrip())
-    for name in dict.fromkeys(str(row["row"]) for row in rows):
-        cells = {row["engine"]: cell(row) for row in rows if row["row"] == name}
-        print(f"{name:<26}" + "".join(f"{cells.get(engine, ''):<{_WIDTH}}" for engine in ENGINES).rstrip())
-    print()
+def table(seen: dict[str, str], rounds: int, rows: list[Row]) -> str:
+    """Return a line for each row, with a column for each engine, and the targets."""
+    lines = [", ".join(f"{name} {value}" for name, value in seen.items())]
+    lines += [f"{rounds} rounds; milliseconds unless said otherwise: median [quartiles] ratio to the baseline", ""]
+    lines += [_line("", dict(zip(ENGINES, ENGINES, strict=True)))]
+    for name in dict.fromkeys(row.name for row in rows):
+        lines.append(_line(name, {row.engine: cell(row) for row in rows if row.name == name}))
+    lines.append("")
     for row in rows:
-        if "target" in row:
-            met = "met" if row["met"] else "NOT met"
-            print(
-                f"target: a cold judging in {row['engine']} under {row['target']:.0f} ms: {met} ({row['median']:.0f} ms)"
-            )
+        if row.target is not None:
+            met = "met" if row.median < row.target else "NOT met"
+            lines.append(f"target for {JUDGING}, in {row.engine}: under {row.target:.0f} ms; {row.median:.0f}: {met}")
+    return "\n".join(lines)
 
 
-def cell(row: dict[str, object]) -> str:
+def _line(name: str, cells: dict[str, str]) -> str:
+    return f"{name:<25}" + "".join(f"{cells.get(engine, ''):<25}" for engine in ENGINES).rstrip()
+
+
+def cell(row: Row) -> str:
     """Return one figure as text."""
-    ratio = f" {row['ratio']:.2f}x" if "ratio" in row else ""
-    low, median, high = (f"{row[key]:.3g}" if row[key] < 10 else f"{row[key]:.0f}" for key in ("low", "median", "high"))  # type: ignore[operator]
-    return f"{median} [{low}..{high}]{ratio}"
+    places = 2 if row.median < _SMALL else 0
+    ratio = "" if row.ratio is None else f" {row.ratio:.2f}x"
+    return f"{row.median:.{places}f} [{row.low:.{places}f}, {row.high:.{places}f}]{ratio}"
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ works; `start`; `ready`: the libraries inside are imported and hello is answered
 `round trip` in milliseconds and `transport` in MB/s, counted there and back.
 """
 
+import itertools
 import json
 import statistics
 import sys
 import time
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -41,18 +42,18 @@ def main(name: str, kind: Kind) -> None:
     large_seconds = [echo(sandbox, large) for _ in range(_LARGE_CALLS)]
     closing = time.monotonic()
     sandbox.close()
-    steps = [*zip(moments, moments[1:], strict=False), (closing, time.monotonic())]
+    steps = [*itertools.pairwise(moments), (closing, time.monotonic())]
     seconds = [after - before for before, after in steps]
     figures = dict(zip(("check", "start", "ready", "close"), (1e3 * each for each in seconds), strict=True))
     figures["round trip"] = 1e3 * statistics.median(small_seconds)
     figures["transport"] = 2 * large.nbytes / 1e6 / statistics.median(large_seconds)
-    print(json.dumps(figures))
+    json.dump(figures, sys.stdout)
 
 
 def echo(sandbox: Sandbox, array: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> float:
     """Send an array (float64, one axis) there and back; returns the seconds it took."""
     began = time.monotonic()
-    value = sandbox.call({"op": "echo"}, began + 30.0, value=array)
+    value: Any = sandbox.call({"op": "echo"}, began + 30.0, value=array)
     seconds = time.monotonic() - began
     if not np.array_equal(value, array):
         raise ValueError("the array came back changed")
