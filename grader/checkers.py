@@ -86,7 +86,7 @@ def tolerance(want: Expected) -> np.ndarray:
     # far smaller than others do not count there: what underflows loses all of itself, and would excuse every row.
     largest = float(np.max(scale, initial=0.0))
     counted = scale > _COUNTED * largest
-    typical = float(np.median(loss[counted] / scale[counted])) if np.any(counted) else 0.0
+    typical = _median(loss[counted] / scale[counted])
     lost = honest * np.maximum(np.maximum(loss, typical * scale), response)
     if largest > tiny and float(np.max(lost)) > _MOST[want.dtype] * largest:
         raise OracleError(
@@ -95,6 +95,12 @@ def tolerance(want: Expected) -> np.ndarray:
         )
     allowed: np.ndarray = lost + ulps * 2 * unit * scale + ulps * tiny
     return allowed
+
+
+def _median(values: np.ndarray) -> float:
+    """Return the median of finite `values` (n,), 0 of none; np.median loads numpy.ma, a tenth of a cold judging."""
+    ordered = np.sort(values)
+    return float(ordered[(ordered.size - 1) // 2] + ordered[ordered.size // 2]) / 2 if ordered.size else 0.0
 
 
 def _over_rows(reduce: Callable[..., Any], array: np.ndarray) -> np.ndarray:

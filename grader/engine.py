@@ -93,6 +93,8 @@ class Engine(Protocol):
     """Starts sandboxes of one kind; `name` goes into the report's environment."""
 
     name: str
+    waits: bool
+    """Whether `start` mostly waits, for a daemon, and forks nothing: the judge imports in a thread meanwhile."""
 
     def start(self, kind: Kind, limits: Limits) -> Process:
         """Start a harness process that offers the libraries of `kind` under `limits`. Raises OurFault."""

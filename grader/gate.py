@@ -13,6 +13,7 @@ from typing import Any
 
 from grader import exercise as exercises
 from grader import judge
+from grader.engine import engine as load_engine
 from grader.exercise import Exercise, Wrong
 from grader.fakes import FAKES, GARBAGE, HALF, fake
 from grader.report import Report
@@ -96,7 +97,7 @@ def judge_all(
     exercise: Exercise, runs: Iterable[Run], engine: str = "local", *, isolated: bool = False
 ) -> Iterator[Judged]:
     """Judge each of `runs` under a fresh seed; the next judge warms up while one works."""
-    preload(exercise)
+    preload(exercise, engine)
     waiting = None
     for run in [*runs, None]:
         process = judge.start(exercise, suite=run.suite, engine=engine, isolated=isolated) if run is not None else None
@@ -113,9 +114,12 @@ def _run(run: Run, process: judge.JudgeProcess) -> Judged:
         process.close()
 
 
-def preload(exercise: Exercise) -> None:
+def preload(exercise: Exercise, *engines: str) -> None:
     """Import what the judge's children need, once, so that they inherit it."""
     judge.one_thread()
+    for name in engines:
+        if name not in ("", "auto"):
+            load_engine(name)
     importlib.import_module("grader.suite")
     if exercise.kind == "torch":
         importlib.import_module("torch").set_num_threads(1)

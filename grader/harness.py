@@ -527,12 +527,6 @@ class Harness:
         except TypeError:
             raise Refusal("signature", name=wanted["name"], text=str(signature)[:200]) from None
 
-    def op_begin(self, request: Node, decoder: Decoder) -> None:  # noqa: ARG002 - as every request
-        """Forget the objects and arguments of the test before."""
-        self.objects.clear()
-        self.retained.clear()
-        self.retained_bytes = 0
-
     def op_call(self, request: Node, decoder: Decoder) -> Any:
         """Call a function of the module, or a method of an object that stays here."""
         function = self.target(request["target"])
@@ -571,10 +565,8 @@ class Harness:
                     raise Refusal("attribute", name=name)
             parameters = [named[name] for name in request["parameters"]]
         pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o.requires_grad]
-        gradients = torch.autograd.grad(
-            [o for o, _ in pairs], parameters, [c for _, c in pairs], allow_unused=True, retain_graph=True
-        )
-        return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True)]
+        found = gradients([o for o, _ in pairs], parameters, [c for _, c in pairs])
+        return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
 
     def op_get(self, request: Node, decoder: Decoder) -> Any:  # noqa: ARG002 - as every request
         """Read an attribute of an object that stays here."""
@@ -604,7 +596,7 @@ class Harness:
         return dict(self.objects[request["handle"]].state_dict())
 
     def op_changed(self, request: Node, decoder: Decoder) -> list[list[Any]]:  # noqa: ARG002 - as every request
-        """Name the arguments, of all calls since `begin`, that are not as they were sent."""
+        """Name the arguments, of all calls of this test, that are not as they were sent."""
         changed: list[list[Any]] = []
         for call, (name, nodes, values, payload) in enumerate(self.retained):
             changed += [[call, name, label] for label, node in nodes.items() if not same(node, values[label], payload)]
@@ -702,14 +694,22 @@ class Harness:
                 return
             self.handle(request, payload)
 
+    def forget(self) -> None:
+        """Let go of the objects and arguments of the test before."""
+        self.objects.clear()
+        self.retained.clear()
+        self.retained_bytes = 0
+
     def handle(self, request: Node, payload: bytes) -> None:
-        """Carry out one request and reply."""
+        """Carry out one request and reply; the first of each test says so."""
         self.nonce = request["nonce"]
         operation = getattr(self, "op_" + request["op"])
         if self.violation:
             self.reply({"status": "error", **self.violation})
             return
         try:
+            if request.get("first"):
+                self.forget()
             value = operation(request, Decoder(self, payload))
             self.reply({"status": "ok"}, value)
         except Refusal as refusal:
@@ -733,6 +733,26 @@ class Recording:
         """Keep both, and with them the graph."""
         self.output = output
         self.leaves = leaves
+
+
+def gradients(outputs: list[Any], inputs: list[Any], cotangents: list[Any]) -> tuple[Any, ...]:
+    """Return the gradients of `inputs`, None where there is none, for cotangents shaped like the outputs.
+
+    As `torch.autograd.grad` does while it keeps the graph. With explicit cotangents that imports SymPy first: over
+    half a second in each process.
+    """
+    from torch.autograd import graph  # noqa: PLC0415 - not in every exercise
+
+    found: tuple[Any, ...] = graph._engine_run_backward(  # noqa: SLF001 - the public way to it is the slow one
+        tuple(outputs),
+        tuple(cotangents),
+        True,  # noqa: FBT003 - keep the graph; by position, as the engine takes it
+        False,  # noqa: FBT003 - no graph of the gradients
+        tuple(inputs),
+        allow_unreachable=True,
+        accumulate_grad=False,
+    )
+    return found
 
 
 def floating_tensors(value: Any) -> list[Any]:

@@ -8,10 +8,13 @@ Accepted means that every test of the suite was collected, ran, and passed; noth
 missing outcomes and skipped tests are never a pass.
 """
 
+import gc
+import importlib
 import os
 import secrets
 import select
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -239,6 +242,7 @@ def _child(exercise: Exercise, suite: str, asked: str, isolated: bool, job: int,
         os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
         one_thread()
+        gc.disable()  # until `_receive`
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(null, standard)
@@ -258,6 +262,8 @@ def _child(exercise: Exercise, suite: str, asked: str, isolated: bool, job: int,
         signal.signal(signal.SIGTERM, stop)
         try:
             engine = choose(asked, exercise.kind, lambda text: _send(report, Warned(text)), isolated=isolated)
+            if engine.waits:
+                threading.Thread(target=importlib.import_module, args=("grader.suite",)).start()
             process = engine.start(exercise.kind, exercise.limits)
         except GraderError as error:
             _send(report, Refused(error.code, error.what, error.cause, error.hint))
@@ -296,6 +302,8 @@ def _keep_only(*descriptors: int) -> None:
 
 
 def _receive(job: int) -> Job:
+    gc.freeze()  # all is imported, and none of it is garbage
+    gc.enable()
     with os.fdopen(job, "rb") as pipe:
         content = pipe.read()
     if not content:

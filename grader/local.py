@@ -49,6 +49,7 @@ class LocalEngine:
     """Starts the harness with this Python, and no isolation but its limits."""
 
     name = "local"
+    waits = False
 
     def start(self, kind: Kind, limits: Limits) -> "LocalProcess":  # noqa: ARG002 - the harness sets its own
         """Start a harness in a folder of its own."""

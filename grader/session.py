@@ -58,6 +58,7 @@ class Session:
     callbacks: dict[int, Callback] = field(default_factory=dict)
     _sandbox: Sandbox | None = None
     _loaded: bool = False
+    _first: bool = False
     _last_verdict: Verdict = Verdict.RUNTIME_ERROR
 
     def open(self, process: Process | None = None) -> None:
@@ -106,7 +107,7 @@ class Session:
                 self.unusable = Rejected("Not run: your file stopped the sandbox too often.", self._last_verdict)
                 raise self.unusable
             self.load()
-        self.ask("", {"op": "begin"})
+        self._first = True
 
     def ask(self, where: str, header: dict[str, Any], **values: Any) -> Any:
         """Send a request within the call's deadline; raises Rejected for whatever goes wrong over there."""
@@ -119,7 +120,9 @@ class Session:
         answer = (lambda *args: answer_callback(callbacks, *args)) if callbacks else None
         try:
             with self._clock():
-                reply = sandbox.call(header, self._until(self.exercise.limits.call_seconds), answer, **values)
+                sent = {**header, "first": True} if self._first else header
+                self._first = False
+                reply = sandbox.call(sent, self._until(self.exercise.limits.call_seconds), answer, **values)
         except Broken as broken:
             self._loaded = False
             self._account()
@@ -128,11 +131,10 @@ class Session:
             self._last_verdict = broken.verdict
             self.incident = self.words.broken(where, broken, late=self.out_of_time)
             raise self.incident from broken
-        if header["op"] != "begin":
-            self.transcript.append(Request(header, values, reply))
+        self.transcript.append(Request(header, values, reply))
         if isinstance(reply, wire.Failed):
             self._keep_to_policy(reply)
-            raise self.words.failed(where or "Your file, between two calls,", reply)
+            raise self.words.failed(where, reply)
         return reply if self.words.disclose else self.words.without_names(reply)
 
     def close(self) -> None:

@@ -264,7 +264,8 @@ class Plugin:
     # --- hooks
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Declare our one mark."""
+        """Declare our one mark; nobody reads pytest's tracebacks, so have the quickest."""
+        config.option.tbstyle = "native"
         config.addinivalue_line("markers", "points(n): what passing every case of the test is worth")
 
     def pytest_internalerror(self, excrepr: object) -> None:

@@ -97,7 +97,7 @@ def test_attack(path, engine, judged, daemon, tmp_path):
     """The verdict is the right one, nothing is told, nothing is left, and the next submission is judged as ever."""
     text = path.read_text(encoding="utf-8")
     exercise = load(field(text, "Exercise"))
-    gate.preload(exercise)
+    gate.preload(exercise, engine)
     report = judged(exercise, sent(text), engine=engine)
     wanted = field(text, "Verdict").partition(" (")[0].split(" or ")
     assert report.verdict in wanted, (report.message, [test.message for test in report.tests], report.log)

@@ -45,8 +45,7 @@ def requests():
 
 def transcript(source, asked=None):
     """Answer the requests with `source`, as a sandbox would."""
-    callee = InProcess()
-    callee.ask({"op": "load", "interface": []}, {"source": source})
+    callee = InProcess(source.encode() if isinstance(source, str) else source)
     found = []
     with np.errstate(all="ignore"):
         for name, args, kwargs in asked or requests():

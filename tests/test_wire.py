@@ -449,8 +449,7 @@ def test_any_slice_of_any_transpose_crosses(data):
     steps = data.draw(st.lists(st.sampled_from([1, -1, 2, -2, 3]), min_size=len(shape), max_size=len(shape)))
     want = whole[tuple(slice(None, None, step) for step in steps)]
     source = "def f(x):\n    return x, list(x.strides)\n"
-    callee = InProcess()
-    callee.ask({"op": "load", "interface": []}, {"source": source})
+    callee = InProcess(source.encode())
     got, strides = callee.ask({"op": "call", "target": {"name": "f"}}, {"args": [want], "kwargs": {}})
     assert alike(got, want)
     kept = [(s, t) for s, t, n in zip(strides, want.strides, want.shape, strict=True) if n > 1]
@@ -482,10 +481,7 @@ def test_generators_cross_by_their_state(bits):
     """The submission draws what a copy of the judge's generator draws, mid-stream and of every kind."""
     rng = np.random.Generator(getattr(np.random, bits)(5))
     rng.integers(0, 9, size=3, dtype=np.int32)
-    callee = InProcess()
-    callee.ask(
-        {"op": "load", "interface": []}, {"source": "def f(rng):\n    return rng.normal(size=3), rng.random()\n"}
-    )
+    callee = InProcess(b"def f(rng):\n    return rng.normal(size=3), rng.random()\n")
     got = callee.ask({"op": "call", "target": {"name": "f"}}, {"args": [rng], "kwargs": {}})
     assert alike(got[0], rng.normal(size=3))
     assert got[1] == rng.random()

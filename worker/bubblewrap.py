@@ -76,6 +76,7 @@ class BubblewrapEngine:
     """Starts a sandbox for each judging."""
 
     name = "bubblewrap"
+    waits = False
     _checked: ClassVar[set[Kind]] = set()
 
     def __init__(self, *, require_cgroup: bool = False, sysctls: Path = Path("/proc/sys")) -> None:

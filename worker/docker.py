@@ -46,6 +46,7 @@ class DockerEngine:
     """Starts a container for each judging."""
 
     name = "docker"
+    waits = True
 
     def __init__(self, runtime: str | None = None, gpus: str | None = None) -> None:
         """Take the options from the environment unless they are given."""
