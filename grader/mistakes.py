@@ -36,6 +36,8 @@ _NEAR = 0.02
 _ULPS = 64
 _MAX_PAYLOAD = 1 << 30
 _SLOW: set[Path] = set()
+_Frame = tuple[dict[int, wire.Callback], dict[str, Any], bytes]
+"""The functions that a request passes, its header, its payload."""
 
 
 class Coinciding(list[Wrong]):
@@ -59,9 +61,10 @@ def coinciding(exercise: Exercise, transcript: Sequence[Request], seconds: float
     found = Coinciding()
     found.telling = any(_tells(request.answer) for request in transcript)
     until = time.monotonic() + seconds
+    frames = [_frame(request.header, request.values) for request in transcript]
     try:
         with _alarm(until), np.errstate(all="ignore"):
-            right = list(_replay(exercise.reference.read_bytes(), transcript, until))
+            right = list(_replay(exercise.reference.read_bytes(), frames, until))
     except TooLong:
         return found
     for wrong in exercise.wrong:
@@ -70,7 +73,7 @@ def coinciding(exercise: Exercise, transcript: Sequence[Request], seconds: float
         last = min(until, time.monotonic() + _FILE_SECONDS)
         try:
             with _alarm(last), np.errstate(all="ignore"):
-                if _explains(transcript, _replay(wrong.source, transcript, last), right):
+                if _explains(transcript, _replay(wrong.source, frames, last), right):
                     found.append(wrong)
         except TooLong:
             if last == until:
@@ -100,11 +103,11 @@ def choose(candidates: Mapping[str, Sequence[Wrong]]) -> dict[str, str]:
     }
 
 
-def _replay(source: bytes, transcript: Sequence[Request], until: float) -> Iterator[Any]:
+def _replay(source: bytes, frames: Sequence[_Frame], until: float) -> Iterator[Any]:
     """Put the requests to a trusted file in this process, and give its answers, as far as they are asked for."""
     callee = InProcess(source)
-    for request in transcript:
-        answer = callee.ask(request.header, request.values)
+    for frame in frames:
+        answer = callee.put(frame)
         if time.monotonic() > until:
             raise TooLong  # what the alarm broke off inside the harness is an answer like any other
         yield answer
@@ -123,8 +126,13 @@ class InProcess:
 
     def ask(self, header: dict[str, Any], values: dict[str, Any]) -> Any:
         """Carry out one request and return its decoded value or `wire.Failed`."""
-        self._callbacks.update((callback.id, callback) for callback in callbacks_in(values))
-        self._harness.handle(*_parse(wire.encode({**header, "nonce": ""}, **values)))
+        return self.put(_frame(header, values))
+
+    def put(self, frame: _Frame) -> Any:
+        """Carry out one encoded request, likewise."""
+        callbacks, header, content = frame
+        self._callbacks.update(callbacks)
+        self._harness.handle(header, content)
         reply, payload = self._last()
         return reply if isinstance(reply, wire.Failed) else wire.decode(reply, payload)
 
@@ -149,6 +157,11 @@ class InProcess:
         if not isinstance(reply, wire.Called):
             raise TypeError("the harness asks for a request only while it calls a function")
         return _parse(answer_callback(self._callbacks, reply.id, wire.decode(reply, payload), ""))
+
+
+def _frame(header: dict[str, Any], values: dict[str, Any]) -> _Frame:
+    callbacks = {callback.id: callback for callback in callbacks_in(values)}
+    return callbacks, *_parse(wire.encode({**header, "nonce": ""}, **values))
 
 
 @functools.cache

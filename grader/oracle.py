@@ -16,6 +16,7 @@ Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 2
 """
 
 import copy
+import functools
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +69,12 @@ def is_tensor(value: Any) -> bool:
 
 def dtype_name(value: Any) -> str:
     """Return the dtype of an array or tensor as both libraries spell it."""
-    return str(value.dtype).removeprefix("torch.")
+    return _spell(value.dtype)
+
+
+@functools.cache
+def _spell(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")  # NumPy takes ten microseconds for this
 
 
 def to_numpy(value: Any) -> np.ndarray:

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from grader.harness import dtype_name
 from grader.returns import Scalar, Unsupported
 
 MAX_HEADER_BYTES = 1 << 20
@@ -392,14 +393,14 @@ def _plain(value: Any) -> Any:
 
 
 def _array_node(array: np.ndarray, payload: list[memoryview]) -> dict[str, Any]:
-    if array.dtype.name not in DTYPES:
+    if (name := dtype_name(array.dtype)) not in DTYPES:
         raise TypeError(f"a hidden test passes an array of {array.dtype}, which cannot cross into the sandbox")
     flat = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(-1)
     if flat.size:
         payload.append(flat.view(np.uint8).data)
     strides = [stride // array.itemsize for stride in array.strides]
     layout = _layout(array.shape, strides, array.itemsize)
-    return {"t": "array", "k": "ndarray", "dtype": array.dtype.name, "shape": list(array.shape), **layout}
+    return {"t": "array", "k": "ndarray", "dtype": name, "shape": list(array.shape), **layout}
 
 
 def _tensor_node(tensor: Any, payload: list[memoryview]) -> dict[str, Any]:
