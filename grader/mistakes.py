@@ -15,7 +15,7 @@ import time
 import types
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -122,7 +122,8 @@ class InProcess:
         self._callbacks: dict[int, wire.Callback] = {}
         self._harness = Harness(self._take, self._called)
         self._harness.module = sys.modules["submission"] = types.ModuleType("submission")
-        exec(_compiled(source), self._harness.module.__dict__)  # noqa: S102 - the exercise's own
+        with suppress(Exception, SystemExit):  # its calls fail, as they would in a sandbox
+            exec(_compiled(source), self._harness.module.__dict__)  # noqa: S102 - the exercise's own
 
     def ask(self, header: dict[str, Any], values: dict[str, Any]) -> Any:
         """Carry out one request and return its decoded value or `wire.Failed`."""

@@ -671,7 +671,7 @@ FORGERIES = [
     "H.op_hold = lambda *_: __main__.Kept(2**31)",
     "H.op_hold = lambda *_: 5",
     "H.op_fetch = lambda *_: [1, 2]",
-    "H.op_begin = lambda *_: np.zeros(10**6)",
+    "H.forget = lambda *_: 1 / 0",
     "H.op_call = lambda *_: {'a': np.zeros(2)}",
     "H.reply = lambda h, *_: h.send({'nonce': h.nonce, 'status': 'error', 'kind': 'missing', 'line': 2**31}, [])",
     "H.reply = lambda h, f, v=None: h.send({'nonce': h.nonce, 'status': 'error', 'kind': 'accepted'}, [])",
