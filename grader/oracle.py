@@ -133,6 +133,8 @@ class World:
 
     def enter(self, value: Any, dtype: str, rng: np.random.Generator) -> Any:
         """Return a copy of `value` (whose floats are of `dtype`) as this world sees it."""
+        if isinstance(value, bool | int | float | str | None):
+            return value
         if isinstance(value, PerWorld):
             return value.by_world[self.name]
         if isinstance(value, list | tuple):
@@ -159,13 +161,14 @@ def shift(array: Any, unit: float, rng: np.random.Generator) -> None:
     array += array * part
 
 
-def worlds(dtype: str) -> list[World]:
+@functools.cache
+def worlds(dtype: str) -> tuple[World, ...]:
     """Return the worlds for inputs of `dtype`; the first is the exact one."""
     near = [World(f"near{i}", "float64", shift_by=_half_ulps(dtype, i)) for i in range(NEAR)]
     exact = World("exact", "float64")
     if dtype == "float64":
-        return [exact, World("low", _LOW), World("low64", "float64", through=_LOW), *near]
-    return [exact, World("native", dtype), *near]
+        return exact, World("low", _LOW), World("low64", "float64", through=_LOW), *near
+    return exact, World("native", dtype), *near
 
 
 def _half_ulps(dtype: str, near: int) -> float:
