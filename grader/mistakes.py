@@ -32,6 +32,7 @@ from grader.session import Request
 
 _BUDGET_SECONDS = 2.0
 _FILE_SECONDS = 0.25
+_MOST_MISSES = 4
 _NEAR = 0.02
 _ULPS = 64
 _MAX_PAYLOAD = 1 << 30
@@ -50,14 +51,22 @@ class TooLong(BaseException):
     """The time for explanations is up. Not an Exception, so that no trusted file takes it for one of its own."""
 
 
-def coinciding(exercise: Exercise, transcript: Sequence[Request], seconds: float = _BUDGET_SECONDS) -> Coinciding:
+def coinciding(
+    exercise: Exercise,
+    transcript: Sequence[Request],
+    misses: Counter[str] | None = None,
+    seconds: float = _BUDGET_SECONDS,
+) -> Coinciding:
     """Return the wrong files that answer the requests of a failed test as the submission did.
 
+    `misses` counts, over the failed tests of a judging, how often a file did not; after four, and no success before,
+    it is tried no more: whoever makes its mistake, and no other, fails as it does in every test.
     After `seconds` the search ends with what it has; a file that took a quarter of a second is not tried again in
     this process.
     """
     if not transcript or any(request.broken or isinstance(request.answer, wire.Failed) for request in transcript):
         return Coinciding()
+    misses = Counter() if misses is None else misses
     found = Coinciding()
     found.telling = any(_tells(request.answer) for request in transcript)
     until = time.monotonic() + seconds
@@ -68,13 +77,16 @@ def coinciding(exercise: Exercise, transcript: Sequence[Request], seconds: float
     except TooLong:
         return found
     for wrong in exercise.wrong:
-        if wrong.path in _SLOW:
+        if wrong.path in _SLOW or misses[wrong.name] >= _MOST_MISSES:
             continue
         last = min(until, time.monotonic() + _FILE_SECONDS)
         try:
             with _alarm(last), np.errstate(all="ignore"):
                 if _explains(transcript, _replay(wrong.source, frames, last), right):
                     found.append(wrong)
+                    misses[wrong.name] = -sys.maxsize
+                else:
+                    misses[wrong.name] += 1
         except TooLong:
             if last == until:
                 break

@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,6 +168,7 @@ class Plugin:
         self.log = ""
         self.outcomes: dict[str, Outcome] = {}
         self.candidates: dict[str, list[Wrong]] = {}
+        self.misses: Counter[str] = Counter()
         self._reference: Any = None
         tree = ast.parse(exercise.tests(suite).read_bytes())
         for node in tree.body:
@@ -342,7 +344,7 @@ class Plugin:
         outcome.verdicts.append(verdict)
         outcome.message = outcome.message or message
         if verdict in (Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR) and self.suite == "hidden" and not self.log:
-            self.candidates[outcome.name] = coinciding(self.exercise, self.session.transcript)
+            self.candidates[outcome.name] = coinciding(self.exercise, self.session.transcript, self.misses)
 
 
 def _points(node: ast.FunctionDef) -> float:

@@ -40,7 +40,6 @@ from worker import docker as worker_docker
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # docker's client closes its sockets when it is collected
 ]
 
 ROOT = Path(__file__).parent.parent

@@ -28,7 +28,8 @@ def double(x, factor=2.0):
     time.sleep(0.3)
     os.set_blocking(ready[0], False)
     try:
-        if len(os.read(ready[0], 64)) > 12:
+        dead = sum(os.waitpid(pid, os.WNOHANG)[0] != 0 for pid in children)
+        if len(os.read(ready[0], 64)) - dead > 12:  # the kernel may have ended one child for another's sake
             raise LEAKED("1 GiB in children")
     except BlockingIOError:
         pass

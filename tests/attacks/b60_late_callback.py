@@ -2,7 +2,7 @@
 
 Id: B60
 Exercise: mean-of
-Verdict: protocol_violation or time_limit_exceeded (the lock of the channel may be taken when the next question comes)
+Verdict: protocol_violation or time_limit_exceeded or accepted (the channel's lock may be taken when the next question comes, or the judge has had its last answer)
 """
 
 import threading
