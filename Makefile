@@ -19,7 +19,7 @@ demo: .venv/judge.stamp ## judge a right, a wrong, a slow and a hostile submissi
 	@PATH=".venv/bin:$$PATH" sh docs/demo/run
 
 test: lint sandbox ## all checks and all tests; installs everything
-	@.venv/bin/python -m pytest -n 2 --dist loadgroup
+	@.venv/bin/python -m pytest -n 3 --dist loadgroup --durations 20
 
 lint: .venv/test.stamp ## ruff and mypy
 	@.venv/bin/ruff check
@@ -30,7 +30,7 @@ sandbox: .venv/test.stamp ## build the images of the engine docker that are miss
 	@.venv/bin/grader sandbox build
 
 attacks: .venv/test.stamp ## judge every attack of tests/attacks on docker and bubblewrap (root, six minutes)
-	@.venv/bin/python -m pytest -qq -n 2 tests/test_attacks.py -k test_attack
+	@.venv/bin/python -m pytest -qq -n 3 tests/test_attacks.py -k test_attack
 
 bench-engines: sandbox ## measure what each engine costs, beside a bare container (a quarter of an hour)
 	@.venv/bin/python tests/bench/engines.py
