@@ -112,9 +112,21 @@ def engine():
 
 
 def processes_below(pid):
-    """List the living processes below one, by the kernel's list of children."""
+    """List the living processes below one, by the kernel's list of children.
+
+    A dead one that was killed before bubblewrap could name it stays, where orphans are adopted, until its judge ends.
+    """
     below = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return below + [deeper for child in below for deeper in processes_below(child)]
+    living = [child for child in below if state(child) not in ("Z", "")]
+    return living + [deeper for child in living for deeper in processes_below(child)]
+
+
+def state(pid):
+    """Return the letter of a process's state; empty where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def groups(of=""):
