@@ -95,15 +95,14 @@ class Engine(Protocol):
     name: str
     waits: bool
     """Whether `start` mostly waits, for a daemon, and forks nothing: the judge imports in a thread meanwhile."""
+    strict: bool
+    """Whether a sandbox without limits on it as a whole is refused."""
 
     def start(self, kind: Kind, limits: Limits) -> Process:
         """Start a harness process that offers the libraries of `kind` under `limits`. Raises OurFault."""
 
-    def check(self, kind: Kind, *, strict: bool = False) -> None:
-        """Raise OurFault where this machine cannot start a sandbox of `kind`: quick, and leaves nothing behind.
-
-        `strict`: also where it could, but without limits on the sandbox as a whole.
-        """
+    def check(self, kind: Kind) -> None:
+        """Raise OurFault where this machine cannot start a sandbox of `kind`: quick, and leaves nothing behind."""
 
     def examine(self) -> list[Finding]:
         """List what this engine needs of the machine, for `grader doctor`."""
@@ -118,10 +117,10 @@ def engine(name: str) -> Engine:
 
 
 def choose(name: str, kind: Kind, warn: Callable[[str], None], *, isolated: bool = False) -> Engine:
-    """Return the engine to judge with: the one named, checked; for `auto` the first of docker, bubblewrap, local.
+    """Return the engine to judge with: the one named, or for `auto` the first that works of docker, bubblewrap, local.
 
-    Raises OurFault with the remedy where the engine named cannot work; `auto` falls back to `local` with a warning,
-    unless only an `isolated` one will do.
+    The one named is not checked: whether it works shows when it starts a sandbox. `auto` falls back to `local` with a
+    warning, unless only an `isolated` one will do: then it raises OurFault.
     """
     if name not in ("", "auto"):
         found = engine(name)
@@ -129,13 +128,14 @@ def choose(name: str, kind: Kind, warn: Callable[[str], None], *, isolated: bool
             raise UsageError(
                 "E2114", f"engine {name} does not isolate, and is refused here", hint=f"use {ISOLATING[0]}"
             )
-        found.check(kind, strict=isolated)
+        found.strict = isolated
         return found
     reasons = []
     for each in ISOLATING:
         try:
             found = engine(each)
-            found.check(kind, strict=isolated)
+            found.strict = isolated
+            found.check(kind)
         except (OurFault, UsageError) as error:
             reasons.append(f"{each}: {error.what}")
         else:

@@ -252,6 +252,7 @@ def _child(exercise: Exercise, suite: str, asked: str, isolated: bool, job: int,
         local.die_with_parent()
         local.adopt_orphans()
         process: Process | None = None
+        started = False
 
         def stop(_number: int, _frame: object) -> None:
             if process is not None:
@@ -265,22 +266,28 @@ def _child(exercise: Exercise, suite: str, asked: str, isolated: bool, job: int,
             if engine.waits:
                 threading.Thread(target=importlib.import_module, args=("grader.suite",)).start()
             process = engine.start(exercise.kind, exercise.limits)
-        except GraderError as error:
-            _send(report, Refused(error.code, error.what, error.cause, error.hint))
-            return
-        _send(report, Started(engine.name))
-        try:
             from grader import suite as suites  # noqa: PLC0415 - NumPy and pytest load while the sandbox starts
+
+            def ready() -> None:
+                nonlocal started
+                started = True
+                _send(report, Started(engine.name))
 
             def tell(text: str) -> None:
                 _send(report, Phase(text))
 
-            done = suites.run(exercise, suite, engine, process, lambda: _receive(job), tell)
-        except BaseException:  # noqa: BLE001 - whatever it is, it is ours, and must be reported
-            process.kill()
+            last: Message = suites.run(exercise, suite, engine, process, ready, lambda: _receive(job), tell)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is ours, and must be reported
+            if process is not None:
+                process.kill()
             log = traceback.format_exc()
-            done = Done(fault(exercise, suite, engine.name, "", 0.0, log), {})
-        _send(report, done)
+            if started:
+                last = Done(fault(exercise, suite, engine.name, "", 0.0, log), {})
+            elif isinstance(error, GraderError):
+                last = Refused(error.code, error.what, error.cause, error.hint)
+            else:
+                last = Refused("E4101", "the judge could not be started", log, "see `grader doctor`")
+        _send(report, last)
         status = 0
     finally:
         os._exit(status)

@@ -50,12 +50,13 @@ class LocalEngine:
 
     name = "local"
     waits = False
+    strict = False  # it has no limits of that kind
 
     def start(self, kind: Kind, limits: Limits) -> "LocalProcess":  # noqa: ARG002 - the harness sets its own
         """Start a harness in a folder of its own."""
         return LocalProcess()
 
-    def check(self, kind: Kind, *, strict: bool = False) -> None:
+    def check(self, kind: Kind) -> None:
         """Find nothing amiss: it needs what the judge needs."""
 
     def examine(self) -> list[Finding]:

@@ -67,6 +67,17 @@ class Session:
         self._sandbox = Sandbox(process or self.engine.start(kind, limits), kind, limits, self.exercise.policy)
         self.opened += 1
 
+    def ready(self) -> None:
+        """Wait for the first sandbox to be there; raises OurFault, with the reason where the engine finds one."""
+        assert self._sandbox is not None  # noqa: S101 - for the type checker
+        try:
+            self._sandbox.ready()
+        except Broken as broken:
+            self.engine.check(self.exercise.kind)
+            cause = f"{broken.message} {self._sandbox.printed}".strip()
+            hint = "see `grader doctor`"
+            raise OurFault("E4101", "the sandbox could not be started", cause=cause, hint=hint) from broken
+
     def load(self) -> None:
         """Have the sandbox run the student's file. Raises Rejected; then no test can run."""
         try:

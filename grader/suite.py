@@ -88,16 +88,22 @@ def run(
     suite: str,
     engine: Engine,
     process: Process,
+    on_ready: Callable[[], None],
     receive: Callable[[], Job],
     on_phase: Callable[[str], None],
 ) -> Done:
-    """Collect the tests, wait for the job, judge it, and return the report."""
+    """Greet the sandbox, collect the tests, wait for the job, judge it, and return the report.
+
+    Raises OurFault before `on_ready` where the sandbox did not start, and nothing later.
+    """
     if exercise.kind == "torch":
         import torch  # noqa: PLC0415 - only where the exercise needs it
 
         torch.set_num_threads(1)
     session = Session(exercise, engine, Failures(exercise, disclose=suite == "public"))
     session.open(process)
+    session.ready()
+    on_ready()
     plugin = Plugin(exercise, suite, session, receive, on_phase)
     plugin.execute()
     session.close()

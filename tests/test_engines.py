@@ -1,5 +1,6 @@
 """The same verdict, to the last word, on every engine; and the choice between them."""
 
+import dataclasses
 import importlib.util
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from grader import gate, judge
 from grader.errors import OurFault, UsageError
 from grader.report import Usage
 from grader.verdict import Verdict
+from worker import bubblewrap
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
@@ -58,6 +60,14 @@ def alike(exercise, source, *isolating):
     return reports[0]
 
 
+def patient(exercise):
+    """Return the exercise with ten times the time: a slow file meets its limit on whichever engine has a bad moment."""
+    limits = exercise.limits
+    longer = {name: 10 * getattr(limits, name) for name in ("call_seconds", "judging_seconds")}
+    toml = msgspec.structs.replace(exercise.toml, limits=msgspec.structs.replace(limits, **longer))
+    return dataclasses.replace(exercise, toml=toml)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_references_get_the_same_report(name):
     """Verdict, points and messages do not depend on where a submission runs."""
@@ -70,7 +80,8 @@ def test_wrong_files_get_the_same_report(number):
     """Nor do explanations: each on local and on one that isolates, by turns, which halves the longest of the tests."""
     path = WRONG[number]
     engine = engines.ISOLATING[number % len(engines.ISOLATING)]
-    assert alike(exercises.load(path.parts[-3]), path.read_bytes(), engine).verdict is not Verdict.ACCEPTED
+    exercise = patient(exercises.load(path.parts[-3]))
+    assert alike(exercise, path.read_bytes(), engine).verdict is not Verdict.ACCEPTED
 
 
 @pytest.mark.parametrize("engine", engines.ISOLATING)
@@ -130,12 +141,21 @@ def test_auto_takes_docker_then_bubblewrap_then_local_with_a_warning(monkeypatch
     assert "bubblewrap: bubblewrap is missing" in said[1]
 
 
-def test_an_engine_that_was_named_is_never_replaced(monkeypatch):
+def refused(exercise, name, **options):
+    """Return the error of a judging that cannot begin on this machine."""
+    process = judge.start(exercise, engine=name, **options)
+    try:
+        with pytest.raises(OurFault) as caught:
+            process.started()
+    finally:
+        process.close()
+    return caught.value
+
+
+def test_an_engine_that_was_named_is_never_replaced(make_exercise, monkeypatch):
     """Asked for docker, a machine without it judges nothing."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
-    with pytest.raises(OurFault) as caught:
-        told("docker")
-    assert caught.value.code == "E4104"
+    assert refused(make_exercise(), "docker").code == "E4104"
     with pytest.raises(UsageError) as unknown:
         told("podman")
     assert unknown.value.code == "E2113"
@@ -154,13 +174,22 @@ def test_a_server_refuses_an_engine_that_does_not_isolate(monkeypatch):
     assert nothing.value.code == "E2114"
 
 
-def test_a_server_wants_limits_on_the_whole_sandbox(monkeypatch):
+def test_a_server_wants_limits_on_the_whole_sandbox(make_exercise, monkeypatch):
     """Bubblewrap without a control group judges on one's own machine, with a note, and not where isolation is asked."""
     monkeypatch.setattr("worker.cgroup.find", lambda: None)
-    assert told("bubblewrap") == ("bubblewrap", [])
-    with pytest.raises(OurFault) as caught:
-        told("bubblewrap", isolated=True)
-    assert caught.value.code == "E4112"
+    exercise = make_exercise()
+    assert judge.judge(exercise, exercise.reference.read_bytes(), engine="bubblewrap").environment.limits == "rlimits"
+    assert refused(exercise, "bubblewrap", isolated=True).code == "E4112"
+
+
+def test_a_sandbox_that_does_not_start_is_refused_with_the_reason(make_exercise, monkeypatch):
+    """Nothing was begun: bubblewrap is not tried beforehand, but what it says when it fails is told."""
+    options = (*bubblewrap._NAMESPACES, "--ro-bind", "/nonexistent", "/nonexistent")
+    monkeypatch.setattr(bubblewrap, "_NAMESPACES", options)
+    monkeypatch.setattr(bubblewrap.BubblewrapEngine, "_checked", set())
+    error = refused(make_exercise(), "bubblewrap")
+    assert error.code == "E4101"
+    assert "source path /nonexistent" in error.cause
 
 
 @pytest.mark.parametrize("engine", engines.ISOLATING)

@@ -77,20 +77,19 @@ class BubblewrapEngine:
 
     name = "bubblewrap"
     waits = False
+    strict = False
     _checked: ClassVar[set[Kind]] = set()
 
-    def __init__(self, *, require_cgroup: bool = False, sysctls: Path = Path("/proc/sys")) -> None:
-        """Take whether a machine without control groups is refused, and where the kernel's settings are read."""
-        self._require_cgroup = require_cgroup
+    def __init__(self, sysctls: Path = Path("/proc/sys")) -> None:
+        """Take where the kernel's settings are read."""
         self._sysctls = sysctls
 
     def start(self, kind: Kind, limits: Limits) -> "BubblewrapProcess":
         """Start a harness; raises OurFault and leaves nothing behind."""
         return BubblewrapProcess(kind, limits, self._place())
 
-    def check(self, kind: Kind, *, strict: bool = False) -> None:
+    def check(self, kind: Kind) -> None:
         """Find the libraries, and start a sandbox in which Python says its version; raises OurFault or UsageError."""
-        self._require_cgroup |= strict
         self._place()
         if kind in self._checked:
             return
@@ -122,7 +121,7 @@ class BubblewrapEngine:
 
     def _place(self) -> cgroup.Place | None:
         place = cgroup.find()
-        if place is None and self._require_cgroup:
+        if place is None and self.strict:
             cause = "memory and pids are not delegated to this user"
             raise OurFault("E4112", "no control group can be made", cause=cause, hint=_DELEGATE)
         return place

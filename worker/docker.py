@@ -47,6 +47,7 @@ class DockerEngine:
 
     name = "docker"
     waits = True
+    strict = True  # its limits always hold
 
     def __init__(self, runtime: str | None = None, gpus: str | None = None) -> None:
         """Take the options from the environment unless they are given."""
@@ -61,7 +62,7 @@ class DockerEngine:
         with _faults():
             return DockerProcess(self._client, self._images[kind], self._config(kind, limits))
 
-    def check(self, kind: Kind, *, strict: bool = False) -> None:  # noqa: ARG002 - its limits always hold
+    def check(self, kind: Kind) -> None:
         """Find the image of `kind`, and remove what earlier judges left; raises OurFault."""
         if kind in self._images:
             return

@@ -553,7 +553,9 @@ def test_user_namespaces_that_are_really_forbidden(engine):
 def test_required_control_groups(monkeypatch):
     """Where none can be made, an engine that must have them refuses, and the other works without."""
     monkeypatch.setattr(cgroup, "find", lambda: None)
-    assert refusal(BubblewrapEngine(require_cgroup=True)).code == "E4112"
+    strict = BubblewrapEngine()
+    strict.strict = True
+    assert refusal(strict).code == "E4112"
     process = BubblewrapEngine().start("numpy", LIMITS)
     process.kill()
     assert process.confinement["limits"] == "rlimits"
