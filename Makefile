@@ -19,7 +19,7 @@ demo: .venv/judge.stamp ## judge a right, a wrong, a slow and a hostile submissi
 	@PATH=".venv/bin:$$PATH" sh docs/demo/run
 
 test: lint sandbox ## all checks and all tests; installs everything
-	@.venv/bin/python -m pytest -n 3 --dist loadgroup --durations 20
+	@.venv/bin/python -m pytest -n 4 --dist loadgroup --durations 20
 
 lint: .venv/test.stamp ## ruff and mypy
 	@.venv/bin/ruff check

@@ -276,6 +276,12 @@ def state(pid: int) -> str:
         return ""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that may take longest: whoever ran one of them last would keep all others waiting."""
+    limits = {item: next((mark.args[0] for mark in item.iter_markers("timeout")), 0) for item in items}
+    items.sort(key=lambda item: -limits[item])
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Close a run of the corpus with its count: judgings that ended as they must, and others."""
     terminal = config.pluginmanager.get_plugin("terminalreporter")

@@ -33,9 +33,11 @@ def test_matches_the_definition(submission, reference, rng, spread, dtype):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_axis(submission, reference, rng, shape):
     """Works along every axis of arrays of rank 1 to 5, counted from the front and from the back."""
-    for axis in range(-len(shape), len(shape)):
+    for axis in range(len(shape)):
         x = 2 * rng.normal(size=shape)
-        assert_close(submission.softmax(x, axis=axis), reference.softmax(x, axis=axis))
+        want = reference.softmax(x, axis=axis)
+        assert_close(submission.softmax(x, axis=axis), want)
+        assert_close(submission.softmax(x, axis=axis - len(shape)), want)
 
 
 @pytest.mark.points(2)
@@ -137,12 +139,13 @@ def test_backward_matches_the_gradient(submission, reference, rng, shape, dtype)
 @pytest.mark.points(2)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_backward_along_every_axis(submission, reference, rng, shape):
-    """The backward function works along every axis of arrays of rank 1 to 5."""
-    for axis in range(-len(shape), len(shape)):
+    """The backward function works along every axis of arrays of rank 1 to 5, from the front and from the back."""
+    for axis in range(len(shape)):
         y = reference.softmax(rng.normal(size=shape), axis=axis)
         g = rng.normal(size=shape)
-        got = submission.softmax_backward(g, y, axis=axis)
-        assert_close(got, reference.softmax_backward(g, y, axis=axis))
+        want = reference.softmax_backward(g, y, axis=axis)
+        assert_close(submission.softmax_backward(g, y, axis=axis), want)
+        assert_close(submission.softmax_backward(g, y, axis=axis - len(shape)), want)
 
 
 @pytest.mark.points(1)
@@ -173,8 +176,8 @@ def test_backward_uses_the_output_it_is_given(submission, reference, rng, dtype)
 @pytest.mark.points(1)
 @pytest.mark.parametrize("axis", [0, 1])
 def test_larger_arrays(submission, reference, rng, axis):
-    """Stays accurate, and answers in time, for an array of some ten thousand entries."""
-    x = 3 * rng.normal(size=(199, 101))
+    """Stays accurate, and answers in time, for an array of ten thousand entries."""
+    x = 3 * rng.normal(size=(131, 77))
     g = rng.normal(size=x.shape)
     assert_close(submission.softmax(x, axis=axis), reference.softmax(x, axis=axis))
     y = reference.softmax(x / 3, axis=axis)

@@ -70,6 +70,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     samples: Samples = defaultdict(lambda: defaultdict(list))
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed grader is not compiled at every start
     try:
         seen = machine()
         with tempfile.TemporaryDirectory() as folder:
