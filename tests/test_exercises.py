@@ -52,10 +52,10 @@ def test_every_exercise_has_right_solutions_in_other_styles():
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_right_solution_is_accepted(path):
-    """Honest work in any style gets every point, whatever the seed, and on the public examples too."""
+    """Honest work in any style gets every point on a fresh seed and on the public examples; `make flakes` has many."""
     exercise = exercises.load(path.parent.name)
     gate.preload(exercise)
-    for suite in ("hidden", "hidden", "hidden", "public"):
+    for suite in ("hidden", "public"):
         report = judge.judge(exercise, path.read_bytes(), suite=suite)
         failed = [(test.name, test.message) for test in report.tests if test.verdict is not Verdict.ACCEPTED]
         assert report.verdict is Verdict.ACCEPTED, (report.seed, report.message, failed, report.log)
