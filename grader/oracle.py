@@ -467,9 +467,9 @@ def _together(answers: dict[str, Any], returns: Returns, dtype: str, name: str) 
             loss = _finite(np.abs(to_numpy(native) - want))
         else:
             loss = _scaled_loss(to_numpy(answers["low"]), to_numpy(answers["low64"]))
-        moved = np.stack(
-            [_finite(np.abs(to_numpy(answers[f"near{i}"]) - want)) / _half_ulps(dtype, i) for i in range(NEAR)]
-        )
+        shifted = np.stack([to_numpy(answers[f"near{i}"]) for i in range(NEAR)])
+        by = np.reshape([_half_ulps(dtype, i) for i in range(NEAR)], (NEAR, *[1] * want.ndim))
+        moved = _finite(np.abs(shifted - want)) / by
         # Relative to the largest, so that squares of 1e200 or 1e-200 are not lost.
         largest = np.max(moved, axis=0)
         response = largest * np.sqrt(np.mean(np.square(moved / np.where(largest > 0, largest, 1.0)), axis=0))
