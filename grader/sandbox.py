@@ -5,6 +5,7 @@ Everything else is here and the same for every engine: one absolute deadline for
 answer, prints drained and counted, silence and noise both noticed.
 """
 
+import contextlib
 import os
 import secrets
 import selectors
@@ -57,8 +58,9 @@ class Sandbox:
             "operators": policy.operators,
         }
         self._nonce = secrets.token_hex(8)
-        for buffer in wire.encode({"op": "hello", "nonce": self._nonce, **hello}):
-            os.write(process.requests, buffer)
+        with contextlib.suppress(BrokenPipeError):  # it is gone already, as `ready` will find
+            for buffer in wire.encode({"op": "hello", "nonce": self._nonce, **hello}):
+                os.write(process.requests, buffer)
 
     def ready(self) -> None:
         """Wait until the libraries are imported and the limits are set; failing here is our fault."""

@@ -77,11 +77,14 @@ def test_references_get_the_same_report(name):
 
 @pytest.mark.parametrize("number", range(len(WRONG)), ids=lambda number: "-".join(WRONG[number].parts[-3::2]))
 def test_wrong_files_get_the_same_report(number):
-    """Nor do explanations: each on local and on one that isolates, by turns, which halves the longest of the tests."""
+    """Nor do explanations: each on local and on one that isolates, by turns; and the tests that it names catch it."""
     path = WRONG[number]
     engine = engines.ISOLATING[number % len(engines.ISOLATING)]
     exercise = patient(exercises.load(path.parts[-3]))
-    assert alike(exercise, path.read_bytes(), engine).verdict is not Verdict.ACCEPTED
+    report = alike(exercise, path.read_bytes(), engine)
+    caught = {test.name for test in report.tests if test.verdict is not Verdict.ACCEPTED}
+    (wrong,) = [each for each in exercise.wrong if each.path == path]
+    assert set(wrong.caught_by) <= caught
 
 
 @pytest.mark.parametrize("engine", engines.ISOLATING)

@@ -15,7 +15,7 @@ import grader
 
 ROOT = Path(__file__).parent.parent
 # One worker builds and installs for all tests of this file.
-pytestmark = [pytest.mark.xdist_group("wheel"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 def clean_environment():

@@ -67,6 +67,7 @@ _MS_REC, _MS_SLAVE = 1 << 14, 1 << 19
 _PR_SET_NO_NEW_PRIVS = 38
 _KILL_SECONDS = 5.0
 _TRIAL_SECONDS = 10.0
+_LAST_WORDS_SECONDS = 1.0
 _SIGNALS = 128
 _Cause = Literal["exit", "signal", "memory", "killed", "lost"]
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -132,14 +133,13 @@ class BubblewrapEngine:
         limit = time.monotonic() + _TRIAL_SECONDS
         while not process.ended() and time.monotonic() < limit:
             time.sleep(0.001)
-        said = ""
-        os.set_blocking(process.prints, False)
-        with contextlib.suppress(BlockingIOError):
-            said = process.read_prints().decode(errors="replace").strip()
+        said = b""
+        while select.select([process.prints], [], [], _LAST_WORDS_SECONDS)[0] and (part := process.read_prints()):
+            said += part  # to its end: what complains may outlive the process that we wait for
         ended = process.kill()
         if (ended.cause, ended.number) != ("exit", 0):
             version()  # an old one is refused for its age, not for the option that it does not know
-            raise diagnose(said, self._sysctls)
+            raise diagnose(said.decode(errors="replace").strip(), self._sysctls)
 
 
 class BubblewrapProcess(Pipes):

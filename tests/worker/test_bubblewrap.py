@@ -112,13 +112,23 @@ def engine():
 
 
 def processes_below(pid):
-    """List the living processes below one, by the kernel's list of children.
+    """List the living processes below one, by the kernel's list of children; not the servers of other tests.
 
     A dead one that was killed before bubblewrap could name it stays, where orphans are adopted, until its judge ends.
     """
     below = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    living = [child for child in below if state(child) not in ("Z", "")]
+    living = [
+        child for child in below if state(child) not in ("Z", "") and name(child) not in ("postgres", "redis-server")
+    ]
     return living + [deeper for child in living for deeper in processes_below(child)]
+
+
+def name(pid):
+    """Return the name of a process's program; empty where there is none."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def state(pid):
