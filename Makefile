@@ -10,7 +10,7 @@ STALE := $(shell test -x .venv/bin/python && test "$$(cat .venv/checkout)" = "$$
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint sandbox attacks bench-engines flakes clean stale
+.PHONY: help demo test lint sandbox attacks bench-engines chaos load flakes clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -19,7 +19,7 @@ demo: .venv/judge.stamp ## judge a right, a wrong, a slow and a hostile submissi
 	@PATH=".venv/bin:$$PATH" sh docs/demo/run
 
 test: lint sandbox ## all checks and all tests; installs everything
-	@.venv/bin/python -m pytest -n 4 --dist loadgroup --durations 20
+	@.venv/bin/python -m pytest -n 3 --durations 20
 
 lint: .venv/test.stamp ## ruff and mypy
 	@.venv/bin/ruff check
@@ -30,10 +30,16 @@ sandbox: .venv/test.stamp ## build the images of the engine docker that are miss
 	@.venv/bin/grader sandbox build
 
 attacks: .venv/test.stamp ## judge every attack of tests/attacks on docker and bubblewrap (root, six minutes)
-	@.venv/bin/python -m pytest -qq -n 3 tests/test_attacks.py -k test_attack
+	@GRADER_TEST_ATTACKS=all .venv/bin/python -m pytest -qq -n 3 tests/test_attacks.py -k test_attack
 
 bench-engines: sandbox ## measure what each engine costs, beside a bare container (a quarter of an hour)
 	@.venv/bin/python tests/bench/engines.py
+
+chaos: .venv/test.stamp ## kill API, workers, sandboxes, Redis, connections while 300 submissions are judged (root, five minutes)
+	@.venv/bin/python -m tests.worker.chaos
+
+load: .venv/test.stamp ## let 200 simulated students submit and poll for 3 minutes; prints how long answers took (root)
+	@.venv/bin/python -m tests.bench.load
 
 flakes: .venv/test.stamp ## judge references and right solutions on many seeds; prints how often one fails
 	@.venv/bin/python -m grader.gate flakes
@@ -60,5 +66,5 @@ clean: ## remove the virtual environment and everything built
 	@touch $@
 
 .venv/test.stamp: .venv/judge.stamp $(INSTALLED_FROM)
-	@$(PIP) install -c constraints.txt --no-build-isolation -e ".[judge,docker,torch,dev]"
+	@$(PIP) install -c constraints.txt --no-build-isolation -e ".[judge,docker,server,torch,dev]"
 	@touch $@

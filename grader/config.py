@@ -4,15 +4,18 @@
     learner  GRADER_LEARNER   whose attempts these are (a name; the account's name unless said)
     engine   GRADER_ENGINE    what isolates submissions: auto, docker, bubblewrap or local
     isolated GRADER_ISOLATED  `yes`: refuse an engine that does not isolate, as a server does
+    server   GRADER_SERVER    address of the server that judges; `none`: this machine does, whatever follows here
 
 The folder's file is `.grader.toml` in the current folder or the nearest one above it; the user's is
 `config.toml` in the platform's configuration folder. Both hold the names of the left column.
-`GRADER_EXERCISES` (further folders of exercises) is read by `grader.exercise`.
+Where none names a server, the one of the last `grader auth login` counts.
+`GRADER_EXERCISES` (further folders of exercises) is read by `grader.exercise`, `GRADER_TOKEN` by `grader.cli.auth`.
 """
 
 import contextlib
 import getpass
 import os
+import re
 import secrets
 import tomllib
 from collections.abc import Iterator
@@ -21,6 +24,7 @@ from pathlib import Path
 
 import platformdirs
 
+from grader import logins
 from grader.engine import NAMES
 from grader.errors import OurFault, UsageError
 
@@ -29,9 +33,17 @@ SETTINGS = {
     "learner": "GRADER_LEARNER",
     "engine": "GRADER_ENGINE",
     "isolated": "GRADER_ISOLATED",
+    "server": "GRADER_SERVER",
 }
 MAX_LEARNER = 100
+NO_SERVER = "none"
+FOLDER_FILE = ".grader.toml"
 _SECRET_BYTES = 32
+_MAX_PORT = 65535
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[^/?#@:\s\[\]]+|\[[0-9a-f:.]+\])(?P<port>:\d{1,5})?(?P<path>(/[\w.~-]+)*)/*",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -72,18 +84,35 @@ class Config:
             ) from error
 
 
+@dataclass(frozen=True)
+class Server:
+    """The server in force."""
+
+    url: str
+    """Without a slash at its end."""
+    from_folder: bool = False
+    """A file in or above the current folder names it: whoever wrote that may not be who uses it."""
+
+
 def read(engine: str = "") -> Config:
     """Read the settings; raises UsageError that names the setting and the place it came from.
 
     `engine` is what a flag says: it goes before what the environment and the files say.
     """
-    found = {name: _find(name, variable) for name, variable in SETTINGS.items()}
+    found = {name: _find(name, variable) for name, variable in SETTINGS.items() if name != "server"}
     return Config(
         home=_home(*found["home"]),
         learner=_learner(*found["learner"]),
         engine=_engine(*((engine, "--engine") if engine else found["engine"])),
         isolated=_yes(*found["isolated"]),
     )
+
+
+def server(flag: str = "") -> Server | None:
+    """Return the server that judges; None where this machine does. Raises UsageError E2122, E2124."""
+    named, origin = (flag, "--server") if flag else _find("server", SETTINGS["server"])
+    url = address(named, origin) if named else logins.read().default
+    return Server(url, from_folder=FOLDER_FILE in origin) if url else None
 
 
 def _find(name: str, variable: str) -> tuple[str, str]:
@@ -99,7 +128,7 @@ def _find(name: str, variable: str) -> tuple[str, str]:
 
 def _files() -> Iterator[Path]:
     here = Path.cwd()
-    near = [folder / ".grader.toml" for folder in (here, *here.parents)]
+    near = [folder / FOLDER_FILE for folder in (here, *here.parents)]
     yield from [path for path in near if path.is_file()][:1]
     user = platformdirs.user_config_path("grader") / "config.toml"
     if user.is_file():
@@ -144,6 +173,21 @@ def _engine(value: str, origin: str) -> str:
         hint = f"choose one of {', '.join(NAMES)}"
         raise UsageError("E2113", f"there is no engine called {value!r}", cause=origin, hint=hint)
     return value
+
+
+def address(text: str, origin: str = "") -> str:
+    """Return a server's address in its one spelling, nothing for `none`. Raises UsageError E2122."""
+    if text == NO_SERVER:
+        return ""
+    found = _ADDRESS.fullmatch(text if "://" in text else f"https://{text}")
+    if found is None or int((found["port"] or ":0")[1:]) > _MAX_PORT:
+        raise UsageError(
+            "E2122",
+            f"{text!r} is not the address of a server",
+            cause=origin,
+            hint="write https://HOST, with :PORT and a path where it has them; `none` judges on this machine",
+        )
+    return f"{found['scheme']}://{found['host']}".lower() + (found["port"] or "") + found["path"]
 
 
 def _yes(value: str, origin: str) -> bool:

@@ -121,11 +121,22 @@ def recover(store: "Store", config: Config, say: Tell) -> None:
             store.release(claim)
             continue
         say(f"{name} was interrupted: judging it now")
-        process = judge.start(exercise, engine=config.engine, isolated=config.isolated)
-        try:
-            _finish(store, claim, process, config, None)
-        finally:
-            process.close()
+        _judge_claimed(store, claim, exercise, config)
+
+
+def judge_queued(store: "Store", judging: str, exercise: Exercise, config: Config) -> None:
+    """Judge what this process has queued, unless another has done so already."""
+    claim = _claim(store, judging, _RECOVERY_LEASE_SECONDS)
+    if claim is not None:
+        _judge_claimed(store, claim, exercise.without_policy() if claim.overruled else exercise, config)
+
+
+def _judge_claimed(store: "Store", claim: "Claim", exercise: Exercise, config: Config) -> None:
+    process = judge.start(exercise, engine=config.engine, isolated=config.isolated)
+    try:
+        _finish(store, claim, process, config, None)
+    finally:
+        process.close()
 
 
 def _judge(

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -184,6 +184,28 @@ class Exercise:
     def tests(self, suite: str) -> Path:
         """Return the path of the `hidden` or `public` tests."""
         return self.folder / f"{suite}_tests.py"
+
+
+@dataclass(frozen=True)
+class Published(Exercise):
+    """An exercise as a server shows it: without hidden tests, reference and wrong files."""
+
+    published_version: str
+
+    @cached_property
+    def version(self) -> str:
+        """What the server says: the files that it is a hash of are not all here."""
+        return self.published_version
+
+
+def published(told: dict[str, Any], folder: Path) -> Published:
+    """Return the exercise that a server tells of; `folder` holds what it gave of the files.
+
+    Raises msgspec.ValidationError where something is missing or unknown.
+    """
+    toml = msgspec.convert({key: told[key] for key in _Toml.__struct_fields__ if key in told} | {"versions": {}}, _Toml)
+    version = str(told.get("version", ""))
+    return Published(str(told["name"]), folder, folder / "reference.py", toml, (), version)
 
 
 def roots() -> list[Path]:

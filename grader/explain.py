@@ -1,9 +1,11 @@
 """The catalogue behind `grader explain`: every error code and every verdict, its cause and its remedy.
 
+    E1...  the settings of a server
     E2...  the command line, a file, a setting, or a malformed exercise
     E3...  the grader itself: its store, its own failure
     E4...  the sandbox
-    E5...  not found
+    E5...  not found; E521... a server that does not answer as it should
+    E6...  what a server refuses
 
 A test proves that every code raised anywhere in `grader/` stands here, and that none stands here for nothing.
 """
@@ -21,6 +23,36 @@ class Entry:
 
 
 CATALOGUE = {
+    "E1201": Entry(
+        "a setting of the server is missing or wrong",
+        "It is read from the environment as the server starts, secrets also from the file that GRADER_..._FILE names.",
+        "Set the variable that the message names; `grader serve --embedded` needs none.",
+    ),
+    "E1202": Entry(
+        "a secret is none",
+        "Outside of --embedded an address needs a password that nobody guesses; a default one is refused.",
+        "Generate a password; put the address into a file that GRADER_..._URL_FILE names.",
+    ),
+    "E1203": Entry(
+        "a name or role of an account is not understood",
+        "Names are letters and digits with . _ @ - within; roles are learner, instructor, hiring and operator.",
+        "For example: grader user add ada --role instructor.",
+    ),
+    "E1204": Entry(
+        "a token cannot have that scope",
+        "It can do no more than the role of its account allows.",
+        "Ask for less, or change the role: grader user role NAME ROLE.",
+    ),
+    "E1205": Entry(
+        "the password is too short",
+        "Passwords have 12 characters at least.",
+        "Leave --password-stdin out, and one is made and printed.",
+    ),
+    "E1206": Entry(
+        "this installation has no server",
+        "The command line installs without it; serving needs FastAPI, SQLAlchemy and more.",
+        'pip install "grader[server]"; with [server,judge] for --embedded.',
+    ),
     "E2101": Entry(
         "the command line is not understood",
         "An option or argument is missing, unknown, or one too many.",
@@ -70,7 +102,7 @@ CATALOGUE = {
     "E2110": Entry(
         "a settings file cannot be read",
         "`.grader.toml` (in this folder or above it) or your config.toml is no TOML, or has a setting that "
-        "does not exist. The settings are `home`, `learner`, `engine` and `isolated`, each a text in quotes.",
+        "does not exist. The settings are `home`, `learner`, `engine`, `isolated` and `server`, each a text in quotes.",
         "Mend the file at the place named, or remove it.",
     ),
     "E2111": Entry(
@@ -104,6 +136,21 @@ CATALOGUE = {
         "GRADER_ISOLATED, or `isolated` in a settings file, says something else.",
         "Set it to yes to refuse engines that do not isolate.",
     ),
+    "E2117": Entry(
+        "an idempotency key was used for another request",
+        "A key names one request, so that sending it again stores nothing; this one came before with another body.",
+        "Send each submission with a key of its own; repeat one only to send the very same again.",
+    ),
+    "E2118": Entry(
+        "the name is taken",
+        "Organisations, accounts of an organisation, the names on its leaderboards and OIDC subjects are unique.",
+        "Choose another name.",
+    ),
+    "E2119": Entry(
+        "another regrade is under way",
+        "Of an exercise one regrade is judged at a time, and it treats lower scores as it did when it began.",
+        "Let it end, with the command that the hint names; then begin the other.",
+    ),
     "E2120": Entry(
         "an exercise cannot be called that",
         "Names are small letters and digits in words joined by single hyphens; titles hold no quotes.",
@@ -113,6 +160,26 @@ CATALOGUE = {
         "the exercise is there already",
         "`grader new` never writes over an exercise or its reference, and writes all files or none.",
         "Choose another name, or remove what is there.",
+    ),
+    "E2122": Entry(
+        "the address of a server is not understood",
+        "It stands after --server or `grader auth login`, in GRADER_SERVER, or as `server` in a settings file.",
+        "Write https://HOST, with :PORT and a path where it has them; `none` judges on this machine.",
+    ),
+    "E2123": Entry(
+        "GRADER_TOKEN is not used",
+        "It is no token, or the server is named by a file of this folder, whose author might collect tokens.",
+        "Where you trust the server: GRADER_SERVER=URL, or `grader auth login URL`.",
+    ),
+    "E2124": Entry(
+        "the file of your logins cannot be used",
+        "credentials.json in your configuration folder is damaged, cannot be written, or can be read by others.",
+        "chmod 600 it; or remove it and log in again with `grader auth login`.",
+    ),
+    "E2125": Entry(
+        "no server is configured",
+        "The command asks a server for something, and this machine judges by itself.",
+        "grader auth login https://HOST, or set GRADER_SERVER.",
     ),
     "E2201": Entry(
         "a folder's name cannot be an exercise's name",
@@ -158,6 +225,27 @@ CATALOGUE = {
         "the store failed",
         "The disk is full or failing, or the file system does not keep locks.",
         "Check the disk, then try again; what was stored before is safe.",
+    ),
+    "E3106": Entry(
+        "the server's database cannot be reached",
+        "PostgreSQL does not run, is starting or stopping, or the address leads elsewhere. Nothing is lost: what was "
+        "not confirmed was not stored, or is found when it is sent again under its key.",
+        "Check that PostgreSQL runs and that host and port in the address are right, then try again.",
+    ),
+    "E3107": Entry(
+        "the server's database refuses the login",
+        "The user, the password or the database of the address is wrong, or pg_hba.conf does not let it in.",
+        "Mend the address; create the database where it is missing: createdb -O USER DATABASE.",
+    ),
+    "E3108": Entry(
+        "the server's PostgreSQL is too old",
+        "The grader is tested on PostgreSQL 15 and newer.",
+        "Upgrade the server, or name another in the address.",
+    ),
+    "E3109": Entry(
+        "the address of the database is not understood",
+        "It is neither postgresql://USER:PASSWORD@HOST:PORT/DATABASE nor sqlite:///PATH.",
+        "Mend it; in a password write %40 for @, %2F for / and %23 for #.",
     ),
     "E4101": Entry(
         "the sandbox could not be started",
@@ -232,6 +320,28 @@ CATALOGUE = {
         "can be pulled, or root, debootstrap and a mirror of the distribution's packages.",
         "Mend what the message names, then run grader sandbox build again: what it has fetched is kept.",
     ),
+    "E4116": Entry(
+        "a setting of the service is missing or wrong",
+        "A worker or sweep is told by its environment where the database and the broker are. An address may also lie "
+        "in a file, named by the variable with _FILE at its end.",
+        "Set the variable that the message names: GRADER_DATABASE_URL, GRADER_BROKER_URL or one of the others.",
+    ),
+    "E4117": Entry(
+        "the secret is too short",
+        "The file that GRADER_SECRET_FILE names keys all random inputs; whoever guessed it could foretell them.",
+        "head -c 32 /dev/urandom > FILE, once, and copy it to every worker: a verdict can be replayed with it only.",
+    ),
+    "E4118": Entry(
+        "the address of the broker is not understood",
+        "Messages to workers go through Redis, and GRADER_BROKER_URL is not an address of one.",
+        "redis://:PASSWORD@HOST:6379/0, rediss:// for TLS, or redis+socket:///PATH.",
+    ),
+    "E4119": Entry(
+        "the broker does not answer",
+        "Redis is down, unreachable, or has no memory left. Nothing is lost: what was submitted waits in the database, "
+        "and the sweep tells the workers of it once Redis is back.",
+        "Check that Redis runs and has memory, and that GRADER_BROKER_URL is right.",
+    ),
     "E5101": Entry(
         "nothing of that name or id is here",
         "There is no such exercise, submission or judging, or it belongs to somebody else.",
@@ -256,6 +366,152 @@ CATALOGUE = {
         "the file does not say which exercise it is for",
         "The exercise may be left out only where the file has its name (lstm_cell.py).",
         "grader submit EXERCISE FILE.",
+    ),
+    "E5106": Entry(
+        "there is no such account or organisation",
+        "Nothing has this name or id, or it belongs to another organisation.",
+        "Look at the spelling.",
+    ),
+    "E5201": Entry(
+        "there is nothing at this address",
+        "The address is not one of this server's API: mistyped, or of another version.",
+        "GET /v1/openapi.json lists all addresses.",
+    ),
+    "E5202": Entry(
+        "this address does not take that method",
+        "It exists, but not for GET, POST or whatever was sent.",
+        "The answer's header Allow names the methods.",
+    ),
+    "E5203": Entry(
+        "there is no such token",
+        "It is somebody else's, mistyped, or revoked already.",
+        "grader token list NAME.",
+    ),
+    "E5204": Entry(
+        "no login waits with this code",
+        "The code is mistyped, was answered already, or has expired after ten minutes.",
+        "grader auth login shows a new one.",
+    ),
+    "E5210": Entry(
+        "the server does not answer",
+        "It is down, its name or port is wrong, or your network does not reach it. What was not confirmed is sent "
+        "again under its key.",
+        "Check the address with `grader auth status`, and your network; then run the same command again.",
+    ),
+    "E5211": Entry(
+        "no secure connection to the server",
+        "Its certificate is not trusted, has expired or is for another name; or it speaks no TLS. Nothing was sent.",
+        "An authority of your own: SSL_CERT_FILE=FILE. A server without TLS: an address that begins with http://.",
+    ),
+    "E5212": Entry(
+        "that is no grader server",
+        "Something answers at the address, and not as a grader does: another program, or a network that wants a login.",
+        "Look at the address; open it in a browser if your network asks for a login first.",
+    ),
+    "E5213": Entry(
+        "the server and the command line are of versions that do not understand each other",
+        "One is newer than the other; the message says which.",
+        "Upgrade the older one: pip install --upgrade grader, or ask whoever runs the server.",
+    ),
+    "E5214": Entry(
+        "whether the submission has arrived is not known",
+        "The connection broke after it was sent and before the server had confirmed it; it is kept with its key.",
+        "Run the same command again: the server stores it once, whether or not it had arrived.",
+    ),
+    "E5215": Entry(
+        "nobody waits any longer",
+        "The time of --timeout is over, or the server was away for minutes. The submission is judged all the same.",
+        "grader watch ID waits again, grader results ID shows the report once it is there.",
+    ),
+    "E5216": Entry(
+        "the login was not approved",
+        "Whoever had the code denied it, or ten minutes were over.",
+        "grader auth login shows a new code; `--password` or `--token-stdin` do without one.",
+    ),
+    "E5205": Entry(
+        "there is no login by OpenID here",
+        "The server has no provider: GRADER_OIDC_ISSUER is not set.",
+        "Log in with a password or by device code: grader auth login.",
+    ),
+    "E6101": Entry(
+        "a token is needed",
+        "The server does not know who asks.",
+        "grader auth login.",
+    ),
+    "E6102": Entry(
+        "the token is not accepted",
+        "It is unknown, expired or revoked, or its account is disabled.",
+        "grader auth login; if that fails too, ask whoever runs the server.",
+    ),
+    "E6103": Entry(
+        "the login is refused",
+        "The organisation, the name or the password is wrong; which of them, nobody is told.",
+        "Look at the spelling, or ask an operator for a new password.",
+    ),
+    "E6104": Entry(
+        "the account or the token may not do this",
+        "Each address asks for a scope of the token and a role of the account.",
+        "Log in with an account that may, or ask for a token with that scope.",
+    ),
+    "E6105": Entry(
+        "the exercise is closed",
+        "It takes no submissions at the moment.",
+        "Ask whoever teaches the course.",
+    ),
+    "E6106": Entry(
+        "too many requests in a short time",
+        "The server limits how often an account submits and how often a login is tried.",
+        "Wait as long as the answer's header Retry-After says, then try again.",
+    ),
+    "E6107": Entry(
+        "too many submissions wait",
+        "So many of yours are queued or being judged as one learner may have at a time.",
+        "Wait for one to be judged, then send the next.",
+    ),
+    "E6108": Entry(
+        "a body of this type is not taken",
+        "Submissions are multipart/form-data or application/json.",
+        "Set the header Content-Type to what is sent.",
+    ),
+    "E6109": Entry(
+        "a compressed body is not taken",
+        "It could be far larger than it looks.",
+        "Send it without Content-Encoding.",
+    ),
+    "E6110": Entry(
+        "the request is not understood",
+        "Its body is no JSON or no form, or lacks what the address needs.",
+        "GET /v1/openapi.json describes each request.",
+    ),
+    "E6111": Entry(
+        "a value in the request is not as it must be",
+        "It is missing, of another type, too long, or not one of those allowed.",
+        "GET /v1/openapi.json describes each request.",
+    ),
+    "E6112": Entry(
+        "the upload was cut short",
+        "The connection ended before all was sent; nothing was stored.",
+        "Send it again, under the same Idempotency-Key.",
+    ),
+    "E6113": Entry(
+        "the upload took too long",
+        "It had not arrived in the time that the server allows.",
+        "Send it again, over a better connection.",
+    ),
+    "E6114": Entry(
+        "the server is not ready",
+        "No canary came back lately: workers, queue or sandboxes do not work. Submissions are taken all the same.",
+        "Look at the workers' log and at `grader doctor` on their machine.",
+    ),
+    "E6115": Entry(
+        "the OpenID provider does not answer as it must",
+        "It is down, or calls itself otherwise than GRADER_OIDC_ISSUER does.",
+        "Try again later; whoever runs the server compares the setting with what the provider tells.",
+    ),
+    "E6116": Entry(
+        "the login at the OpenID provider failed",
+        "It was refused, took too long, began in another browser, or the provider's answer does not hold.",
+        "Begin again at /v1/oidc/login.",
     ),
     "internal_error": Entry(
         "verdict: we could not judge",

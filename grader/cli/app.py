@@ -18,7 +18,8 @@ app = typer.Typer(
     name="grader",
     help="Grade deep-learning exercises: the judge calls your file inside a sandbox.",
     epilog="Exit codes: 0 done or accepted, 1 judged and not accepted, 2 usage or a malformed "
-    "exercise, 3 our own fault (no attempt used), 5 not found, 130 Ctrl-C.",
+    "exercise, 3 our own fault (no attempt used), 4 login needed, 5 not found or not permitted, "
+    "6 too many or too late, 7 gave up waiting, 8 no report yet, 130 Ctrl-C.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -26,6 +27,14 @@ app = typer.Typer(
 )
 sandbox = typer.Typer(name="sandbox")
 app.add_typer(sandbox)
+auth = typer.Typer(name="auth", help="Log in to a server that judges.", no_args_is_help=True)
+app.add_typer(auth)
+user = typer.Typer(name="user", help="Who may log in to a server.", no_args_is_help=True)
+app.add_typer(user)
+token = typer.Typer(name="token", help="What programs log in to a server with.", no_args_is_help=True)
+app.add_typer(token)
+db = typer.Typer(name="db", help="The database of a server.", no_args_is_help=True)
+app.add_typer(db)
 
 
 def run(arguments: list[str]) -> int:
@@ -46,10 +55,10 @@ def _flags(
     ] = False,
     color: Annotated[Color, typer.Option(help="When to colour; NO_COLOR is heeded.")] = Color.AUTO,
     no_input: Annotated[
-        bool, typer.Option("--no-input", help="Never ask a question (no command asks one today).")
+        bool, typer.Option("--no-input", help="Never ask a question: fail where one would be asked.")
     ] = False,
 ) -> None:
-    del no_input
+    terminal.flags.no_input |= no_input
     terminal.flags.quiet |= quiet
     terminal.flags.verbose |= verbose
     if color is not Color.AUTO:
@@ -135,23 +144,33 @@ Engine = Annotated[
         autocompletion=lambda: ["auto", "docker", "bubblewrap", "local"],
     ),
 ]
+Server = Annotated[
+    str,
+    typer.Option("--server", metavar="URL", help="Which server judges, or none; GRADER_SERVER and a login set it too."),
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout", metavar="SECONDS", min=0, help="Give up waiting for a server then; it judges all the same."
+    ),
+]
 Form = Annotated[Format, typer.Option("--format", help="How to write the report.")]
 
 
 @command("list")
-def list_(*, json: AsJson = False) -> int:
+def list_(*, server: Server = "", json: AsJson = False) -> int:
     """List the exercises, by track."""
     from grader.cli import students  # noqa: PLC0415 - keeps `--help` quick
 
-    return students.list_exercises(json=json)
+    return students.list_exercises(server, json=json)
 
 
 @command("show")
-def show(exercise: Exercise, *, json: AsJson = False) -> int:
+def show(exercise: Exercise, *, server: Server = "", json: AsJson = False) -> int:
     """Show an exercise: its statement, interface and limits."""
     from grader.cli import students  # noqa: PLC0415
 
-    return students.show(exercise, json=json)
+    return students.show(exercise, server, json=json)
 
 
 @command("start")
@@ -162,27 +181,53 @@ def start(
         Path | None, typer.Option("--output", "-o", help="File to write; lstm_cell.py by default.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    server: Server = "",
 ) -> int:
     """Write an exercise's starter file, to begin with."""
     from grader.cli import students  # noqa: PLC0415
 
-    return students.start(exercise, output, force=force)
+    return students.start(exercise, output, server, force=force)
 
 
 @command("check")
-def check(targets: Targets, *, engine: Engine = "", form: Form = Format.FULL, json: AsJson = False) -> int:
-    """Run the public examples on a file; nothing is stored."""
+def check(
+    targets: Targets, *, engine: Engine = "", server: Server = "", form: Form = Format.FULL, json: AsJson = False
+) -> int:
+    """Run the public examples on a file, here; nothing is stored or sent."""
     from grader.cli import students  # noqa: PLC0415
 
-    return students.check(targets, Format.JSON if json else form, engine)
+    return students.check(targets, Format.JSON if json else form, engine, server)
 
 
 @command("submit")
-def submit(targets: Targets, *, engine: Engine = "", form: Form = Format.FULL, json: AsJson = False) -> int:
+def submit(
+    targets: Targets,
+    *,
+    engine: Engine = "",
+    server: Server = "",
+    timeout: Seconds = None,
+    form: Form = Format.FULL,
+    json: AsJson = False,
+) -> int:
     """Submit a file (.py, .ipynb) to be judged by the hidden tests."""
     from grader.cli import students  # noqa: PLC0415
 
-    return students.submit(targets, Format.JSON if json else form, engine)
+    return students.submit(targets, Format.JSON if json else form, engine, server, timeout)
+
+
+@command("watch")
+def watch(
+    submission: Annotated[str, typer.Argument(metavar="ID", help="A submission or judging.")],
+    *,
+    server: Server = "",
+    timeout: Seconds = None,
+    form: Form = Format.FULL,
+    json: AsJson = False,
+) -> int:
+    """Wait for what a server judges, and show the report."""
+    from grader.cli import students  # noqa: PLC0415
+
+    return students.watch(submission, Format.JSON if json else form, server, timeout)
 
 
 @command("results")
@@ -191,13 +236,14 @@ def results(
         str, typer.Argument(metavar="[ID]", help="A submission or judging; the latest if left out.")
     ] = "",
     *,
+    server: Server = "",
     form: Form = Format.FULL,
     json: AsJson = False,
 ) -> int:
     """Show the report of a submission again."""
     from grader.cli import students  # noqa: PLC0415
 
-    return students.results(submission, Format.JSON if json else form)
+    return students.results(submission, Format.JSON if json else form, server)
 
 
 @command("history")
@@ -205,12 +251,31 @@ def history(
     exercise: Exercise,
     *,
     limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 20,
+    server: Server = "",
     json: AsJson = False,
 ) -> int:
     """List your submissions for an exercise, the latest first."""
     from grader.cli import students  # noqa: PLC0415
 
-    return students.history(exercise, limit, json=json)
+    return students.history(exercise, limit, server, json=json)
+
+
+@command("board")
+def board(
+    exercise: Exercise,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
+    name: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="First show yourself on boards by this name.")
+    ] = None,
+    hide: Annotated[bool, typer.Option("--hide", help="First hide yourself from boards.")] = False,
+    server: Server = "",
+    json: AsJson = False,
+) -> int:
+    """Show who did best, of those who show a name."""
+    from grader.cli import students  # noqa: PLC0415
+
+    return students.board(exercise, limit, server, "" if hide else name, json=json)
 
 
 @command("new")
@@ -251,13 +316,15 @@ def rejudge(
     submission: Annotated[str, typer.Argument(metavar="ID", help="The submission.")],
     *,
     engine: Engine = "",
+    server: Server = "",
+    timeout: Seconds = None,
     form: Form = Format.FULL,
     json: AsJson = False,
 ) -> int:
     """Judge a stored submission again, with the same seed."""
     from grader.cli import instructors  # noqa: PLC0415
 
-    return instructors.rejudge(submission, Format.JSON if json else form, engine)
+    return instructors.rejudge(submission, Format.JSON if json else form, engine, server, timeout)
 
 
 @command("overrule")
@@ -266,13 +333,38 @@ def overrule(
     *,
     reason: Annotated[str, typer.Option(help="Why; it is kept, and shown in the report.")],
     engine: Engine = "",
+    server: Server = "",
+    timeout: Seconds = None,
     form: Form = Format.FULL,
     json: AsJson = False,
 ) -> int:
     """Judge a submission again without the policy that it violated."""
     from grader.cli import instructors  # noqa: PLC0415
 
-    return instructors.overrule(submission, reason, Format.JSON if json else form, engine)
+    return instructors.overrule(submission, reason, Format.JSON if json else form, engine, server, timeout)
+
+
+@command("regrade")
+def regrade(
+    exercise: Exercise,
+    *,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Judge each learner's best and last here; store nothing, show who changes."),
+    ] = False,
+    never_lower: Annotated[
+        bool, typer.Option("--never-lower", help="What comes out lower is kept, and does not count.")
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="On a server: do not wait for its workers.")] = False,
+    engine: Engine = "",
+    server: Server = "",
+    json: AsJson = False,
+) -> int:
+    """Judge again what was judged against another version of an exercise."""
+    from grader.cli import regrade as regrades  # noqa: PLC0415
+
+    chosen = regrades.Chosen(dry_run=dry_run, never_lower=never_lower, detach=detach, engine=engine, json=json)
+    return regrades.regrade(exercise, server, chosen)
 
 
 @command("explain")
@@ -340,12 +432,250 @@ def sandbox_reap(
     return _of_worker("sandbox-reap")(terminal.say, every)
 
 
+@command("worker")
+def worker(
+    *,
+    queues: Annotated[str, typer.Option(help="What to judge: cpu, gpu, or both with a comma.")] = "cpu",
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="How many at a time; as many as there are cores unless said.")
+    ] = None,
+) -> int:
+    """Judge what a server's learners submit, until SIGTERM.
+
+    The environment says where and how: GRADER_DATABASE_URL and GRADER_BROKER_URL, or files that hold them, named by
+    GRADER_DATABASE_URL_FILE and GRADER_BROKER_URL_FILE; GRADER_SECRET_FILE, the same on all workers; GRADER_ENGINE;
+    GRADER_LEASE_SECONDS (60) and GRADER_GRACE_SECONDS (30).
+    """
+    _need_service()
+    return _of_worker("worker")([queue.strip() for queue in queues.split(",")], concurrency)
+
+
+@command("sweep")
+def sweep(
+    *,
+    every: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="How often.")] = 30.0,
+) -> int:
+    """Send again what got lost on the way to workers, until SIGTERM.
+
+    The environment says where: GRADER_DATABASE_URL and GRADER_BROKER_URL, or files that hold them, named by
+    GRADER_DATABASE_URL_FILE and GRADER_BROKER_URL_FILE.
+    """
+    _need_service()
+    from grader import queue  # noqa: PLC0415 - keeps `--help` quick
+
+    return queue.sweep(every, terminal.say)
+
+
+def _need_service() -> None:
+    from importlib.util import find_spec  # noqa: PLC0415 - keeps `--help` quick
+
+    from grader.errors import UsageError  # noqa: PLC0415
+
+    absent = [name for name in ("celery", "sqlalchemy") if find_spec(name) is None]
+    if absent:
+        cause = f"not installed: {', '.join(absent)}"
+        raise UsageError("E2109", "this installation has no service", cause=cause, hint='pip install "grader[server]"')
+
+
 def _of_worker(name: str) -> Callable[..., int]:
     from importlib.metadata import entry_points  # noqa: PLC0415 - keeps `--help` quick
 
     (point,) = entry_points(group="grader.commands", name=name)
     load: Callable[[], Callable[..., int]] = point.load
     return load()
+
+
+@command("serve")
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    embedded: Annotated[bool, typer.Option("--embedded", help="Judge here too, over SQLite: for a workshop.")] = False,
+) -> int:
+    """Serve the API, until Ctrl-C or SIGTERM."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.serve(host, port, embedded=embedded)
+
+
+User = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.")]
+Organisation = Annotated[str, typer.Option(help="Whose account it is.")]
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input, instead of making one.")
+]
+
+
+@command("add", user)
+def user_add(
+    name: User,
+    *,
+    organisation: Organisation = "main",
+    role: Annotated[str, typer.Option(help="learner, instructor, hiring or operator.")] = "learner",
+    public_name: Annotated[str, typer.Option(help="Shown on leaderboards; on none without.")] = "",
+    password_stdin: PasswordStdin = False,
+) -> int:
+    """Add an account, and its organisation if that is new; print its password."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.add_user(organisation, name, role, public_name, password_stdin=password_stdin)
+
+
+@command("list", user)
+def user_list(*, organisation: Organisation = "main", json: AsJson = False) -> int:
+    """List the accounts of an organisation."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.list_users(organisation, json=json)
+
+
+@command("role", user)
+def user_role(
+    name: User,
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="learner, instructor, hiring or operator.")],
+    *,
+    organisation: Organisation = "main",
+) -> int:
+    """Give an account another role."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.change_role(organisation, name, role)
+
+
+@command("password", user)
+def user_password(name: User, *, organisation: Organisation = "main", password_stdin: PasswordStdin = False) -> int:
+    """Give an account a new password, and print it."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.change_password(organisation, name, password_stdin=password_stdin)
+
+
+@command("disable", user)
+def user_disable(
+    name: User,
+    *,
+    organisation: Organisation = "main",
+    undo: Annotated[bool, typer.Option("--undo", help="Let it in again.")] = False,
+) -> int:
+    """Keep an account out, its tokens too; what it sent stays."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.disable_user(organisation, name, enable=undo)
+
+
+@command("issue", token)
+def token_issue(
+    name: User,
+    *,
+    organisation: Organisation = "main",
+    label: Annotated[str, typer.Option(help="What it is for.")] = "issued by an operator",
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="submit, read, staff or operate, once for each; all that the role allows if left out."),
+    ] = None,
+    days: Annotated[float, typer.Option(min=0, help="How long it is good for.")] = 90.0,
+) -> int:
+    """Print a new token of an account."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.issue_token(organisation, name, label, scope or [], days)
+
+
+@command("list", token)
+def token_list(name: User, *, organisation: Organisation = "main", json: AsJson = False) -> int:
+    """List an account's tokens, without the tokens themselves."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.list_tokens(organisation, name, json=json)
+
+
+@command("revoke", token)
+def token_revoke(
+    name: User,
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="As `grader token list` shows it.")],
+    *,
+    organisation: Organisation = "main",
+) -> int:
+    """End a token of an account."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.revoke_token(organisation, name, token_id)
+
+
+@command("upgrade", db)
+def db_upgrade() -> int:
+    """Bring the database to the version of this grader; make its tables where it is empty."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.upgrade_database()
+
+
+@command("check", db)
+def db_check(*, json: AsJson = False) -> int:
+    """Say whether the database answers and is at the version of this grader; change nothing."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.check_database(json=json)
+
+
+Address = Annotated[
+    str, typer.Argument(metavar="[URL]", help="The server; the one in force if left out.", show_default=False)
+]
+
+
+@command("login", auth)
+def auth_login(
+    address: Address = "",
+    *,
+    password: Annotated[
+        bool, typer.Option("--password", help="By the password of an account of the server; it is asked for.")
+    ] = False,
+    name: Annotated[str, typer.Option(help="With --password: the account; asked for if left out.")] = "",
+    organisation: Annotated[str, typer.Option(help="With --password: whose account it is.")] = "main",
+    token_stdin: Annotated[
+        bool, typer.Option("--token-stdin", help="By a token, which is read from standard input.")
+    ] = False,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="With a code: submit, read, staff or operate, once for each; submit and read if left out."),
+    ] = None,
+) -> int:
+    """Log in: by a code that you approve elsewhere unless another way is named."""
+    from grader.cli import auth as logins  # noqa: PLC0415
+
+    if token_stdin:
+        return logins.login_by_token(address)
+    if password:
+        return logins.login_by_password(address, organisation, name)
+    return logins.login_by_device(address, scope or [])
+
+
+@command("logout", auth)
+def auth_logout(address: Address = "") -> int:
+    """Log out: the server revokes the token."""
+    from grader.cli import auth as logins  # noqa: PLC0415
+
+    return logins.logout(address)
+
+
+@command("status", auth)
+def auth_status(address: Address = "", *, json: AsJson = False) -> int:
+    """Say where you are logged in, as whom and until when."""
+    from grader.cli import auth as logins  # noqa: PLC0415
+
+    return logins.status(address, json=json)
+
+
+@command("approve", auth)
+def auth_approve(
+    code: Annotated[str, typer.Argument(metavar="CODE", help="As `grader auth login` shows it elsewhere.")],
+    *,
+    deny: Annotated[bool, typer.Option("--deny", help="Refuse it instead.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> int:
+    """Let a login elsewhere, which shows this code, be yours."""
+    from grader.cli import auth as logins  # noqa: PLC0415
+
+    return logins.approve(code, deny=deny, sure=yes)
 
 
 @command("version")

@@ -1,6 +1,7 @@
 """What `new`, `verify`, `rejudge` and `overrule` do."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 from grader import config
@@ -48,7 +49,7 @@ def verify(name: str, seeds: int, engine: str, *, json: bool) -> int:
     return 0 if report.passed else 1
 
 
-def overrule(which: str, reason: str, form: Format, engine: str) -> int:
+def overrule(which: str, reason: str, form: Format, engine: str, server: str, seconds: float | None) -> int:
     """Judge a submission again without the policy that it violated, and print the new report."""
     if not reason.strip() or len(reason) > _MAX_REASON:
         raise UsageError(
@@ -57,11 +58,15 @@ def overrule(which: str, reason: str, form: Format, engine: str) -> int:
             cause="it is kept with the judging, and everyone who sees the report reads it",
             hint='grader overrule ID --reason "..."',
         )
-    return rejudge(which, form, engine, reason.strip())
+    return rejudge(which, form, engine, server, seconds, reason.strip())
 
 
-def rejudge(which: str, form: Format, engine: str, reason: str = "") -> int:
+def rejudge(which: str, form: Format, engine: str, server: str, seconds: float | None, reason: str = "") -> int:
     """Judge a stored submission again with its seed, and print the new report; `reason` overrules the policy."""
+    with students.at_server(server) as remote:
+        if remote:
+            students.refuse_engine(engine)
+            return students.print_remote(remote, partial(remote.rejudge, which, reason, seconds), form)
     settings = config.read(engine)
     students.need_store()
     from grader import embedded  # noqa: PLC0415 - only a judge's installation has what it needs

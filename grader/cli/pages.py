@@ -20,10 +20,14 @@ from grader.report import Report, TestReport
 from grader.verdict import Verdict
 
 if TYPE_CHECKING:
+    from grader.cli.remote import Attempt as RemoteAttempt
+    from grader.cli.remote import Judged as RemoteJudged
+    from grader.cli.remote import Place
     from grader.engine import Finding, Kind
     from grader.errors import GraderError
     from grader.exercise import Exercise
-    from grader.store import Attempt
+    from grader.regrade import Change, Mark
+    from grader.store import Attempt, Judged
 
 _STYLES = {Verdict.ACCEPTED: "bold green", Verdict.INTERNAL_ERROR: "bold magenta"}
 _UNICODE = ("✓", "✗", "·")
@@ -148,7 +152,7 @@ def exercises_page(exercises: "Iterable[Exercise]") -> Iterator[RenderableType]:
         yield Text()
 
 
-def history_page(attempts: "Iterable[Attempt]", lost: set[str]) -> Table:
+def history_page(attempts: "Iterable[Attempt | RemoteAttempt]", lost: set[str]) -> Table:
     """Lay out submissions: attempt, when, verdict or status, score, ids. Times are local."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("attempt", "when", "verdict", "points", "submission", "file"):
@@ -162,7 +166,50 @@ def history_page(attempts: "Iterable[Attempt]", lost: set[str]) -> Table:
         when = each.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
         file = Text(safe(each.filename))
         table.add_row(str(each.attempt), when, Text(verdict, style), points, each.submission, file)
+        for other in each.others:
+            table.add_row("", *_other(other), style="dim")
     return table
+
+
+def _other(judged: "Judged | RemoteJudged") -> list[str]:
+    """Lay out a judging that does not stand: when it ended, what it gave, its id, and why it says nothing."""
+    ended = judged.phases.get("stored")
+    when = ended.astimezone().strftime("%Y-%m-%d %H:%M") if ended else ""
+    points = "" if judged.score is None else f"{number(judged.score)}/{number(judged.max_score or 0.0)}"
+    said = "" if judged.verdict is None else "judged again since" if judged.counts else "lower, not counted"
+    return [when, str(judged.verdict or judged.status), points, judged.judging, said]
+
+
+def board_page(places: "Iterable[Place]") -> Table:
+    """Lay out a leaderboard. Times are local."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("rank", "name", "points", "reached"):
+        table.add_column(heading, header_style="dim", overflow="fold")
+    for each in places:
+        points = f"{number(each.score)}/{number(each.max_score)}"
+        when = each.reached_at.astimezone().strftime("%Y-%m-%d %H:%M")
+        table.add_row(str(each.rank), Text(safe(each.name)), points, when)
+    return table
+
+
+def changes_page(changes: "Iterable[Change]") -> Table:
+    """Lay out what judging again changes: whose, from what to what, and by how many points."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("learner", "attempt", "before", "after", "points", "submission"):
+        table.add_column(heading, header_style="dim", overflow="fold")
+    for each in changes:
+        change = f"{each.after.score - each.before.score:+.4g}"
+        style = "green" if each.after.share > each.before.share else "red"
+        if not each.counts:
+            change, style = f"{change}, not counted", "yellow"
+        marks = (_mark(each.before), _mark(each.after))
+        table.add_row(Text(safe(each.learner)), str(each.attempt), *marks, Text(change, style), each.submission)
+    return table
+
+
+def _mark(mark: "Mark") -> Text:
+    points = f"{number(mark.score)}/{number(mark.max_score)}"
+    return Text.assemble((str(mark.verdict), _STYLES.get(mark.verdict, "red")), f" {points}")
 
 
 def exercise_page(exercise: "Exercise") -> Iterator[RenderableType]:

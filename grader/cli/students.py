@@ -1,12 +1,18 @@
-"""What `list`, `show`, `start`, `check`, `submit`, `results` and `history` do."""
+"""What `list`, `show`, `start`, `check`, `submit`, `watch`, `results`, `history` and `board` do.
+
+Where a server is configured, exercises come from it, and it judges (`grader.cli.remote`); otherwise this machine does.
+"""
 
 import difflib
 import importlib
 import importlib.util
 import shlex
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -20,6 +26,8 @@ from grader.report import Report
 from grader.verdict import Verdict
 
 if TYPE_CHECKING:
+    from grader.cli.remote import Attempt as RemoteAttempt
+    from grader.cli.remote import Remote
     from grader.store import Attempt
 
 MAX_FILE_BYTES = 16 * 2**20
@@ -27,15 +35,43 @@ INTERRUPTED = 130
 _NEEDED = {"numpy": "numpy", "pytest": "pytest", "sqlalchemy": "SQLAlchemy", "alembic": "alembic"}
 
 
-def list_exercises(*, json: bool) -> int:
+class Catalogue(Protocol):
+    """Where exercises come from: the module `grader.exercise`, or a server."""
+
+    def names(self) -> list[str]:
+        """Return the names of all."""
+
+    def load(self, name: str) -> Exercise:
+        """Return one; raises NotFound."""
+
+
+def at_server(server: str) -> "AbstractContextManager[Remote | None]":
+    """Return the server in force, logged in; None where this machine judges."""
+    found = config.server(server)
+    if found is None:
+        return nullcontext()
+    from grader.cli import remote  # noqa: PLC0415 - HTTP is slow to import
+
+    return remote.connect(found)
+
+
+def _catalogue(remote: "Remote | None") -> Catalogue:
+    return remote or exercises
+
+
+def list_exercises(server: str, *, json: bool) -> int:
     """Print all exercises; a malformed one is told on stderr and does not hide the others."""
-    found, bad = [], 0
-    for name in exercises.names():
-        try:
-            found.append(exercises.load(name))
-        except ExerciseError as error:
-            terminal.complain(error)
-            bad = error.exit_code
+    found: list[Exercise] = []
+    bad = 0
+    with at_server(server) as remote:
+        if remote:
+            found += remote.all()
+        for name in [] if remote else exercises.names():
+            try:
+                found.append(exercises.load(name))
+            except ExerciseError as error:
+                terminal.complain(error)
+                bad = error.exit_code
     if json:
         listed = [_as_dict(each) for each in found]
         terminal.answer_json({"schema": "grader/exercises/1", "exercises": listed})
@@ -47,9 +83,13 @@ def list_exercises(*, json: bool) -> int:
     return bad
 
 
-def show(name: str, *, json: bool) -> int:
+def show(name: str, server: str, *, json: bool) -> int:
     """Print an exercise's statement, interface and limits."""
-    exercise = exercises.load(name)
+    with at_server(server) as remote:
+        return _show(_catalogue(remote).load(name), json=json)
+
+
+def _show(exercise: Exercise, *, json: bool) -> int:
     if json:
         whole = {"statement": exercise.statement, "starter": exercise.starter}
         terminal.answer_json({"schema": "grader/exercise/1", **_as_dict(exercise), **whole})
@@ -61,7 +101,7 @@ def show(name: str, *, json: bool) -> int:
         else:
             terminal.answer(exercise.statement)
             terminal.show(pages.interface_table(exercise))
-        terminal.hint(f"grader start {name}")
+        terminal.hint(f"grader start {exercise.name}")
     return 0
 
 
@@ -79,15 +119,17 @@ def _as_dict(exercise: Exercise) -> dict[str, object]:
     }
 
 
-def start(name: str, output: Path | None, *, force: bool) -> int:
+def start(name: str, output: Path | None, server: str, *, force: bool) -> int:
     """Write the starter, never over an existing file unless forced."""
-    exercise = exercises.load(name)
+    with at_server(server) as remote:
+        exercise = _catalogue(remote).load(name)
+        starter = exercise.starter
     path = output or Path(f"{exercise.module}.py")
     if path.is_dir():
         path /= f"{exercise.module}.py"
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(exercise.starter)
+            file.write(starter)
     except FileExistsError as error:
         raise UsageError(
             "E2106",
@@ -105,10 +147,14 @@ def start(name: str, output: Path | None, *, force: bool) -> int:
     return 0
 
 
-def check(targets: list[str], form: Format, engine: str) -> int:
-    """Judge a file by the public examples, with what it printed; nothing is stored."""
-    exercise, path = _exercise_and_file(targets)
-    settings = config.read(engine)
+def check(targets: list[str], form: Format, engine: str, server: str) -> int:
+    """Judge a file by the public examples, with what it printed; nothing is stored or sent."""
+    with at_server(server) as remote:
+        exercise, path = _exercise_and_file(targets, _catalogue(remote))
+        return _check(exercise, path, targets, form, config.read(engine))
+
+
+def _check(exercise: Exercise, path: Path, targets: list[str], form: Format, settings: config.Config) -> int:
     filename, source = _read(exercise, path)
     need_judge(exercise)
     from grader import judge  # noqa: PLC0415 - only a judge's installation has what it needs
@@ -138,10 +184,25 @@ def check(targets: list[str], form: Format, engine: str) -> int:
     return code
 
 
-def submit(targets: list[str], form: Format, engine: str) -> int:
-    """Store and judge a file."""
-    exercise, path = _exercise_and_file(targets)
-    settings = config.read(engine)
+def submit(targets: list[str], form: Format, engine: str, server: str, seconds: float | None) -> int:
+    """Store and judge a file, or have the server do so."""
+    with at_server(server) as remote:
+        if remote is None:
+            return _submit_here(targets, form, config.read(engine))
+        refuse_engine(engine)
+        exercise, path = _exercise_and_file(targets, remote)
+        filename, content = _read_raw(exercise, path)
+        from grader.cli import remote as remotes  # noqa: PLC0415 - HTTP is slow to import
+
+        sent = remotes.Sent(filename, content)
+        code = print_remote(remote, partial(remote.submit, exercise.name, sent, config.read(), seconds), form)
+    if code == 1:
+        terminal.hint(f"grader check {shlex.join(targets)} shows the public examples and your prints")
+    return code
+
+
+def _submit_here(targets: list[str], form: Format, settings: config.Config) -> int:
+    exercise, path = _exercise_and_file(targets, exercises)
     filename, source = _read(exercise, path)
     need_judge(exercise)
     from grader import embedded  # noqa: PLC0415 - only a judge's installation has what it needs
@@ -165,6 +226,45 @@ def submit(targets: list[str], form: Format, engine: str) -> int:
     return code
 
 
+def refuse_engine(engine: str) -> None:
+    """Raise UsageError where an engine is named for what a server judges."""
+    if engine:
+        hint = "leave --engine out, or judge on this machine: --server none"
+        raise UsageError("E2113", "the server chooses its engine", cause=f"--engine {engine}", hint=hint)
+
+
+def print_remote(remote: "Remote", wait: Callable[[], Report], form: Format) -> int:
+    """Wait for a server's report and print it; on Ctrl-C, say how to come back to it."""
+    from grader.cli.remote import Interrupted  # noqa: PLC0415 - HTTP is slow to import
+
+    try:
+        report = wait()
+    except Interrupted as error:
+        if error.submission:
+            terminal.say(f"\ndetached: submission {error.submission} is judged all the same")
+            terminal.hint(f"grader watch {error.submission}")
+        elif error.kept:
+            terminal.say("\ninterrupted: whether the submission has arrived is not known")
+            terminal.hint("run the same command again: it is stored once; another `grader submit` sends it first")
+        else:
+            terminal.say("\ninterrupted: nothing was sent")
+        return INTERRUPTED
+    return print_report(report, form, remote)
+
+
+def watch(which: str, form: Format, server: str, seconds: float | None) -> int:
+    """Wait for what a server judges, and print the report."""
+    with at_server(server) as remote:
+        if remote is None:
+            raise UsageError(
+                "E2125",
+                "no server is configured",
+                cause="what this machine judges, `grader submit` waits for",
+                hint=f"grader results {which}",
+            )
+        return print_remote(remote, partial(remote.watch, which, seconds), form)
+
+
 def interrupted(submission: str) -> int:
     """Say what Ctrl-C has left behind."""
     terminal.say(f"\ninterrupted: submission {submission} is kept and not judged yet")
@@ -172,8 +272,11 @@ def interrupted(submission: str) -> int:
     return INTERRUPTED
 
 
-def results(which: str, form: Format) -> int:
+def results(which: str, form: Format, server: str) -> int:
     """Print a stored report."""
+    with at_server(server) as remote:
+        if remote:
+            return print_report(remote.report(which), form, remote)
     settings = config.read()
     need_store()
     from grader.store import open_store  # noqa: PLC0415 - SQLAlchemy is slow
@@ -182,9 +285,14 @@ def results(which: str, form: Format) -> int:
     return print_report(report, form)
 
 
-def history(name: str, limit: int, *, json: bool) -> int:
+def history(name: str, limit: int, server: str, *, json: bool) -> int:
     """Print a learner's submissions for an exercise, the latest first."""
     settings = config.read()
+    with at_server(server) as remote:
+        if remote:
+            if waiting := remote.unanswered(settings):
+                terminal.hint(f"{waiting} sent without an answer; the next `grader submit` sends them again")
+            return _history(name, remote.history(name, limit), set(), json=json)
     need_store()
     from grader.store import open_store  # noqa: PLC0415 - SQLAlchemy is slow
 
@@ -192,7 +300,10 @@ def history(name: str, limit: int, *, json: bool) -> int:
     attempts = store.history(settings.learner, name, limit)
     if not attempts:
         exercises.load(name)  # a name that does not exist is told so
-    lost = set(store.unfinished())
+    return _history(name, attempts, set(store.unfinished()), json=json)
+
+
+def _history(name: str, attempts: "Sequence[Attempt | RemoteAttempt]", lost: set[str], *, json: bool) -> int:
     if json:
         listed = [_attempt(each, interrupted=each.judging in lost) for each in attempts]
         terminal.answer_json({"schema": "grader/history/1", "exercise": name, "submissions": listed})
@@ -208,17 +319,37 @@ def history(name: str, limit: int, *, json: bool) -> int:
     return 0
 
 
-def _attempt(attempt: "Attempt", *, interrupted: bool) -> dict[str, object]:
+def board(name: str, limit: int, server: str, public_name: str | None, *, json: bool) -> int:
+    """Print who did best, of those who show a name; `public_name` first shows oneself, or with nothing hides."""
+    with at_server(server) as remote:
+        if remote is None:
+            hint = "grader auth login https://HOST"
+            raise UsageError("E2125", "no server is configured", cause="a leaderboard is a server's", hint=hint)
+        if public_name is not None:
+            remote.show_as(public_name or None)
+        places = remote.board(name, limit)
+    if json:
+        terminal.answer_json({"schema": "grader/board/1", "exercise": name, "places": places})
+    elif not places:
+        terminal.answer(f"{name}: nobody shows a name yet")
+    else:
+        from grader.cli import pages  # noqa: PLC0415 - Rich is slow, and JSON does without
+
+        terminal.show(pages.board_page(places))
+    return 0
+
+
+def _attempt(attempt: "Attempt | RemoteAttempt", *, interrupted: bool) -> dict[str, object]:
     status = "interrupted" if interrupted else attempt.status
     return {**msgspec.structs.asdict(attempt), "status": status}
 
 
-def print_report(report: Report, form: Format) -> int:
+def print_report(report: Report, form: Format, remote: "Remote | None" = None) -> int:
     """Write a report to stdout; return the exit code that its verdict stands for."""
     if form is Format.FULL:
         from grader.cli import pages  # noqa: PLC0415 - Rich is slow, and the others do without
 
-        terminal.show(*pages.report_page(report, _title(report.exercise)))
+        terminal.show(*pages.report_page(report, _title(report.exercise, _catalogue(remote))))
     else:
         terminal.answer(write(report, form))
     if report.verdict is Verdict.INTERNAL_ERROR and terminal.flags.verbose and report.log:
@@ -226,15 +357,15 @@ def print_report(report: Report, form: Format) -> int:
     return {Verdict.ACCEPTED: 0, Verdict.INTERNAL_ERROR: 3}.get(report.verdict, 1)
 
 
-def _title(name: str) -> str:
+def _title(name: str, catalogue: Catalogue) -> str:
     """Return the exercise's title; its name, where the exercise is gone or malformed by now."""
     try:
-        return exercises.load(name).title
+        return catalogue.load(name).title
     except GraderError:
         return name
 
 
-def _exercise_and_file(targets: list[str]) -> tuple[Exercise, Path]:
+def _exercise_and_file(targets: list[str], catalogue: Catalogue) -> tuple[Exercise, Path]:
     """Understand `EXERCISE FILE`, `EXERCISE` alone and `FILE` alone."""
     if len(targets) > 2:  # noqa: PLR2004 - an exercise and a file
         raise UsageError(
@@ -243,26 +374,33 @@ def _exercise_and_file(targets: list[str]) -> tuple[Exercise, Path]:
             hint="grader submit softmax softmax.py",
         )
     if len(targets) == 2:  # noqa: PLR2004
-        return exercises.load(targets[0]), Path(targets[1])
+        return catalogue.load(targets[0]), Path(targets[1])
     (target,) = targets
     path = Path(target)
     named = path.stem.replace("_", "-")
-    if target not in exercises.names() and (path.suffix or path.exists()):
-        if named not in exercises.names():
-            near = difflib.get_close_matches(named, exercises.names(), n=1)
+    if target not in catalogue.names() and (path.suffix or path.exists()):
+        if named not in catalogue.names():
+            near = difflib.get_close_matches(named, catalogue.names(), n=1)
             raise NotFound(
                 "E5105",
                 f"{target} does not say which exercise it is for",
                 cause=f"there is no exercise called {named!r}",
                 hint=f"grader submit {near[0] if near else 'EXERCISE'} {target}",
             )
-        return exercises.load(named), path
-    exercise = exercises.load(target)
+        return catalogue.load(named), path
+    exercise = catalogue.load(target)
     return exercise, Path(f"{exercise.module}.py")
 
 
 def _read(exercise: Exercise, path: Path) -> tuple[str, bytes]:
     """Return a file's name and its Python source. What is in it is the judge's affair."""
+    name, content = _read_raw(exercise, path)
+    if path.suffix.lower() == notebook.SUFFIX:
+        return path.stem + notebook.SUFFIX, notebook.to_source(content, path.name)
+    return name, content
+
+
+def _read_raw(exercise: Exercise, path: Path) -> tuple[str, bytes]:
     if str(path) == "-":
         return f"{exercise.module}.py", _bounded(sys.stdin.buffer.read(MAX_FILE_BYTES + 1), path)
     try:
@@ -281,8 +419,6 @@ def _read(exercise: Exercise, path: Path) -> tuple[str, bytes]:
             cause=getattr(error, "strerror", None) or str(error),
             hint="check the file's name and permissions",
         ) from error
-    if path.suffix.lower() == notebook.SUFFIX:
-        return path.stem + notebook.SUFFIX, notebook.to_source(content, path.name)
     return path.name, content
 
 

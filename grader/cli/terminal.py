@@ -36,6 +36,7 @@ class Flags:
     quiet: bool = False
     verbose: bool = False
     color: Color = Color.AUTO
+    no_input: bool = False
 
 
 flags = Flags()

@@ -1,6 +1,7 @@
-"""Open the embedded database: made and migrated if need be, refused if it is not ours.
+"""Open a database: made and migrated if need be, refused if it is not ours.
 
-A database is looked at read-only first, so that one we must not touch stays as it is, byte for
+A path is the embedded one, in SQLite; an address may also be PostgreSQL's (`grader.store.postgres`).
+An SQLite database is looked at read-only first, so that one we must not touch stays as it is, byte for
 byte. Nothing here imports alembic unless the version found differs from `HEAD`: opening costs
 every command, migrating only the first after an upgrade.
 """
@@ -14,13 +15,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
-from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError
 
 from grader.errors import OurFault
 from grader.store.store import Store
 
-HEAD = "0002"
+HEAD = "0003"
 """The last migration; a test holds it against alembic's own idea."""
 
 BUSY_SECONDS = 10.0
@@ -30,17 +31,67 @@ _SMALLEST = 512
 """Bytes of the smallest SQLite database: one page of the smallest size."""
 
 
-def open_store(path: Path) -> Store:
-    """Return the store in the SQLite file `path`, made and migrated as needed.
+def open_store(where: Path | str) -> Store:
+    """Return the store at `where`, made and migrated as needed.
 
-    The folder is made for the owner alone (0700), and so is the file (0600).
+    That is the path of an SQLite file, or an address: `sqlite:///PATH` or
+    `postgresql://USER:PASSWORD@HOST/DATABASE`. Of an SQLite file the folder is made for the owner alone
+    (0700), and so is the file (0600); a database of PostgreSQL must exist.
 
     Raises:
         OurFault: E3101 cannot be created, opened or written; E3102 not a database of ours, or
-            damaged; E3103 from a newer grader; E3104 busy for too long; E3105 any other failure.
+            damaged; E3103 from a newer grader; E3104 busy for too long; E3105 any other failure;
+            E3106 no server answers; E3107 login refused, or no such database; E3108 PostgreSQL too
+            old; E3109 the address is not understood.
 
     """
-    path = path.absolute()
+    place = _place(where)
+    if isinstance(place, Path):
+        return _open_sqlite(place)
+    from grader.store import postgres  # noqa: PLC0415  not installed where all is embedded
+
+    return postgres.open_store(place, HEAD)
+
+
+def version_at(where: Path | str) -> tuple[str, str]:
+    """Return the migration that the database is at, empty if it has no tables, and the one that is needed.
+
+    Changes nothing. Raises what `open_store` would.
+    """
+    place = _place(where)
+    if isinstance(place, Path):
+        with faults(place):
+            return _known_version(place), HEAD
+    from grader.store import postgres  # noqa: PLC0415  not installed where all is embedded
+
+    return postgres.version_at(place, HEAD), HEAD
+
+
+def _place(where: Path | str) -> Path | URL:
+    """Return the path of an SQLite file, or the address of a server's database. Raises OurFault E3109."""
+    if isinstance(where, Path):
+        return where.absolute()
+    try:
+        url = make_url(where)
+    except (ArgumentError, ValueError):
+        raise _not_understood() from None  # what they say may hold the password
+    if url.drivername == "sqlite" and url.database:
+        return Path(url.database).absolute()
+    if url.drivername in {"postgresql", "postgresql+psycopg"}:
+        return url.set(drivername="postgresql+psycopg")
+    raise _not_understood()
+
+
+def _not_understood() -> OurFault:
+    return OurFault(
+        "E3109",
+        "the address of the database is not understood",
+        cause="it is none of the forms postgresql://USER:PASSWORD@HOST:PORT/DATABASE and sqlite:///PATH",
+        hint="write %40 for @, %2F for / and %23 for # in a password",
+    )
+
+
+def _open_sqlite(path: Path) -> Store:
     with faults(path):
         if _version(path) != HEAD:
             _prepare(path)
@@ -107,6 +158,21 @@ def _version(path: Path) -> str:
         return str(version)
 
 
+def _known_version(path: Path) -> str:
+    """Return the migration that the file is at; raises OurFault E3103 where it is a newer grader's."""
+    from grader.store import upgrade  # noqa: PLC0415  alembic: 0.2 s that only a migration needs to pay
+
+    version = _version(path)
+    if version and version not in upgrade.known():
+        raise OurFault(
+            "E3103",
+            f"{path} was written by a newer grader",
+            cause=f"it is at version {version}; this grader knows versions up to {HEAD}",
+            hint="upgrade the grader, or set GRADER_HOME to another folder; the file was not changed",
+        )
+    return version
+
+
 def _prepare(path: Path) -> None:
     """Create or migrate the database while no other process does."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -121,28 +187,15 @@ def _prepare(path: Path) -> None:
 
 def _migrate(path: Path) -> None:
     """Bring the database up to `HEAD` in one transaction."""
-    from alembic import command  # noqa: PLC0415  0.2 s that only a migration needs to pay
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from grader.store import upgrade  # noqa: PLC0415  as above
 
-    config = Config()
-    config.set_main_option("script_location", "grader.store:migrations")
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    version = _version(path)
-    if version and version not in known:
-        raise OurFault(
-            "E3103",
-            f"{path} was written by a newer grader",
-            cause=f"it is at version {version}; this grader knows versions up to {HEAD}",
-            hint="upgrade the grader, or set GRADER_HOME to another folder; the file was not changed",
-        )
+    _known_version(path)
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
     with connect(path).execution_options(writes=True).begin() as connection_in_transaction:
-        config.attributes["connection"] = connection_in_transaction
-        command.upgrade(config, "head")
+        upgrade.run(connection_in_transaction)
 
 
 @contextmanager

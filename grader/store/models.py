@@ -7,6 +7,17 @@ exercise_versions   what it was judged against, by content hash
 judgings            one run of the judge on a submission; a rejudge adds one
 outcomes            how one test of a judging ended
 overrulings         why a judging waives the exercise's policy
+
+bests               a learner's best submission for each exercise, drawn from the judgings that stand
+regrades            judging again what was judged against another version of an exercise
+outbox              which judgings of a service wait to be claimed
+requests            what a learner's client has sent under a key, so that sending again stores nothing
+
+organisations       who teaches or hires
+accounts            who may log in, for one organisation, as one learner
+tokens              what a program logs in with
+device_logins       logins of the command line that wait for a person's word in the browser
+audit               who did what; it only grows
 """
 
 import datetime as dt
@@ -24,6 +35,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    desc,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -87,6 +100,11 @@ class Base(DeclarativeBase):
     }
 
 
+def _where(condition: str) -> dict[str, Any]:
+    """Return what makes an index hold only the rows that meet a condition, on both databases."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 class Learner(Base):
     """Whoever sends; embedded, the person at this machine."""
 
@@ -117,6 +135,7 @@ class Submission(Base):
     __table_args__ = (
         UniqueConstraint("learner_id", "exercise", "ordinal"),
         Index(None, "learner_id", "created_at"),
+        Index(None, "exercise", "id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -151,6 +170,13 @@ class Judging(Base):
     `tries` counts the claims, so it fences: a report is stored only if its claim is the last one.
     `lost` counts the claims whose holder died or let the lease run out. While queued, `owner` is
     the process that is about to claim it, if there is one.
+
+    `counts` is false for a judging of a regrade that never lowers, and would have: it is kept, and speaks
+    for nothing.
+
+    `queue` names the workers of a service that it is for, empty where it is judged at once by its
+    sender; a higher `priority` comes first. `phases` are moments in ISO 8601 by name: received,
+    queued, claimed, ready, judged, stored.
     """
 
     __tablename__ = "judgings"
@@ -158,6 +184,7 @@ class Judging(Base):
         UniqueConstraint("submission_id", "ordinal"),
         CheckConstraint("status IN ('queued', 'running', 'done')", name="status"),
         CheckConstraint("(status = 'done') = (verdict IS NOT NULL)", name="verdict_when_done"),
+        Index("ix_judgings_regrade_id", "regrade_id", **_where("regrade_id IS NOT NULL")),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -173,13 +200,18 @@ class Judging(Base):
     created_at: Mapped[dt.datetime]
     claimed_at: Mapped[dt.datetime | None]
     finished_at: Mapped[dt.datetime | None]
-    verdict: Mapped[str | None]
+    verdict: Mapped[str | None] = mapped_column(index=True)
     score: Mapped[float | None]
     max_score: Mapped[float | None]
     message: Mapped[str]
     environment: Mapped[dict[str, Any] | None]
     usage: Mapped[dict[str, Any] | None]
     log: Mapped[str]
+    queue: Mapped[str]
+    priority: Mapped[int]
+    phases: Mapped[dict[str, Any]]
+    regrade_id: Mapped[str | None] = mapped_column(ForeignKey("regrades.id"))
+    counts: Mapped[bool]
 
 
 class Outcome(Base):
@@ -208,3 +240,155 @@ class Overruling(Base):
     staff: Mapped[str]
     reason: Mapped[str]
     decided_at: Mapped[dt.datetime]
+
+
+class Best(Base):
+    """The submission of a learner with the highest `share` of the points for an exercise, the earliest of equals.
+
+    It is the share that is compared, since another version of the exercise may have other points. The row follows
+    from the judgings; it is kept because a leaderboard of a million submissions must not read them.
+    """
+
+    __tablename__ = "bests"
+    __table_args__ = (Index("ix_bests_place", "exercise", desc("share"), "reached_at"),)
+
+    learner_id: Mapped[str] = mapped_column(ForeignKey("learners.id"), primary_key=True)
+    exercise: Mapped[str] = mapped_column(primary_key=True)
+    submission_id: Mapped[str] = mapped_column(ForeignKey("submissions.id"))
+    score: Mapped[float]
+    max_score: Mapped[float]
+    share: Mapped[float]
+    reached_at: Mapped[dt.datetime]
+
+
+class Regrade(Base):
+    """Judging again what was judged against another version of an exercise than this one, until `ended_at`.
+
+    `organisation` is whose submissions, empty for everybody's; one regrade of them is under way at a time.
+    `total` counts them at its begin; `reached` is the last submission that has its judging. `never_lower`:
+    a judging that comes out lower than the one that stands does not count.
+    """
+
+    __tablename__ = "regrades"
+    __table_args__ = (
+        Index("ix_regrades_under_way", "exercise", "organisation", unique=True, **_where("ended_at IS NULL")),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    exercise: Mapped[str]
+    exercise_version_id: Mapped[str] = mapped_column(ForeignKey("exercise_versions.id"))
+    organisation: Mapped[str]
+    never_lower: Mapped[bool]
+    started_by: Mapped[str]
+    queue: Mapped[str]
+    total: Mapped[int]
+    reached: Mapped[str]
+    created_at: Mapped[dt.datetime]
+    ended_at: Mapped[dt.datetime | None]
+
+
+class Outbox(Base):
+    """A judging of a service that waits for its `turn`; `sent_at` is when its last message went out, if one did."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_line", "queue", desc("priority"), "turn", "created_at", "judging_id"),)
+
+    judging_id: Mapped[str] = mapped_column(ForeignKey("judgings.id"), primary_key=True)
+    learner_id: Mapped[str] = mapped_column(ForeignKey("learners.id"))
+    queue: Mapped[str]
+    priority: Mapped[int]
+    turn: Mapped[int]
+    created_at: Mapped[dt.datetime]
+    sent_at: Mapped[dt.datetime | None]
+
+
+class Request(Base):
+    """What was stored under a client's idempotency key."""
+
+    __tablename__ = "requests"
+
+    learner_id: Mapped[str] = mapped_column(ForeignKey("learners.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    body_sha256: Mapped[str]
+    submission_id: Mapped[str] = mapped_column(ForeignKey("submissions.id"))
+    created_at: Mapped[dt.datetime]
+
+
+class Organisation(Base):
+    """A school, a course or a company: names of accounts are unique in it."""
+
+    __tablename__ = "organisations"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[dt.datetime]
+
+
+class Account(Base):
+    """Who may log in. Without `public_name` the learner is on no leaderboard."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        UniqueConstraint("organisation_id", "name"),
+        UniqueConstraint("organisation_id", "public_name", name="uq_accounts_organisation_id_public_name"),
+        UniqueConstraint("oidc_issuer", "oidc_subject"),
+        CheckConstraint("role IN ('learner', 'instructor', 'hiring', 'operator')", name="role"),
+        CheckConstraint("(oidc_issuer IS NULL) = (oidc_subject IS NULL)", name="oidc_whole"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"))
+    learner_id: Mapped[str] = mapped_column(ForeignKey("learners.id"), unique=True)
+    name: Mapped[str]
+    role: Mapped[str]
+    password_hash: Mapped[str | None]
+    oidc_issuer: Mapped[str | None]
+    oidc_subject: Mapped[str | None]
+    public_name: Mapped[str | None]
+    created_at: Mapped[dt.datetime]
+    disabled_at: Mapped[dt.datetime | None]
+
+
+class Token(Base):
+    """An access token: only its hash is kept. `scopes` are words with blanks between; used, to the minute."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    label: Mapped[str]
+    scopes: Mapped[str]
+    created_at: Mapped[dt.datetime]
+    expires_at: Mapped[dt.datetime | None]
+    revoked_at: Mapped[dt.datetime | None]
+    last_used_at: Mapped[dt.datetime | None]
+
+
+class DeviceLogin(Base):
+    """A login by device code (RFC 8628); `account_id` is whoever approved it. It goes when the token is fetched."""
+
+    __tablename__ = "device_logins"
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    user_code: Mapped[str] = mapped_column(unique=True)
+    label: Mapped[str]
+    scopes: Mapped[str]
+    expires_at: Mapped[dt.datetime] = mapped_column(index=True)
+    polled_at: Mapped[dt.datetime | None]
+    account_id: Mapped[str | None] = mapped_column(ForeignKey("accounts.id"))
+    denied: Mapped[bool]
+
+
+class Audit(Base):
+    """One act, for good: the database itself refuses to change or remove a row. Ids sort by time."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "account_id", "id"), Index(None, "subject", "id"))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[dt.datetime]
+    account_id: Mapped[str | None] = mapped_column(ForeignKey("accounts.id"))
+    action: Mapped[str]
+    subject: Mapped[str]
+    details: Mapped[dict[str, Any]]

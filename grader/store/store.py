@@ -5,71 +5,50 @@ Each method is one transaction. What it returns is plain data; no session or row
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
 
-import msgspec
-from sqlalchemy import ColumnElement, CursorResult, Engine, and_, func, select, update
+from sqlalchemy import Engine, and_, func, select
 from sqlalchemy.orm import Session
 
-from grader import __version__
-from grader.errors import NotFound, UsageError
-from grader.owner import is_alive, me
-from grader.report import Environment, Report, Usage
+from grader.errors import LimitReached, NotFound, Pending, UsageError
+from grader.regrade import Change, Regrading
+from grader.report import Report
+from grader.store import outbox, reads, regrades, writes
 from grader.store.ids import new_id
-from grader.store.models import ExerciseVersion, Judging, Learner, Outcome, Overruling, Source, Submission
-from grader.store.reads import attempt_of, history, latest, overruling, standing, to_report
+from grader.store.models import (
+    ExerciseVersion,
+    Judging,
+    Learner,
+    Outcome,
+    Overruling,
+    Regrade,
+    Request,
+    Source,
+    Submission,
+)
+from grader.store.reads import attempt_of, overruling, standing, to_report
+from grader.store.records import (
+    Attempt,
+    Candidate,
+    Claim,
+    Filed,
+    Judged,
+    Message,
+    Place,
+    Progress,
+    Queued,
+    Sent,
+    Swept,
+)
 from grader.verdict import Verdict
 
 LOST_TRIES = 3
 """A judging whose holder was lost this many times is given up."""
 
-_QUEUED_LEASE_SECONDS = 60.0
-"""How long a queued judging is left to a submitter of whom we cannot tell whether it lives."""
-
-
-class Queued(msgspec.Struct, frozen=True, kw_only=True):
-    """A judging that waits; `attempt` counts from 1 for this learner and exercise."""
-
-    submission: str
-    judging: str
-    attempt: int
-
-
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """The right to judge, and all that judging needs.
-
-    `token` is the number of this try: it fences, since a later claim has a higher one. `lost`
-    counts the earlier claims whose holder died or let the lease run out. `overruled`: judge without
-    the exercise's policy.
-    """
-
-    judging: str
-    submission: str
-    exercise: str
-    version: str
-    filename: str
-    source: bytes
-    seed: str
-    token: int
-    lost: int
-    overruled: bool
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a history: a submission and the judging that stands for it."""
-
-    attempt: int
-    submission: str
-    judging: str
-    created_at: dt.datetime
-    status: str
-    verdict: Verdict | None
-    score: float | None
-    max_score: float | None
-    sha256: str
-    filename: str
+REGRADES_WAITING = 1000
+"""How many judgings of a regrade wait at most: the line stays short, and the sweep queues more every half minute."""
 
 
 class Store:
@@ -81,7 +60,8 @@ class Store:
         self._faults = faults
 
     @contextmanager
-    def _transaction(self, *, writes: bool) -> Iterator[Session]:
+    def transaction(self, *, writes: bool) -> Iterator[Session]:
+        """Open a session, committed at the end unless an error leaves it."""
         with (
             self._faults(),
             Session(self._engine.execution_options(writes=writes), autoflush=False) as session,
@@ -89,17 +69,50 @@ class Store:
         ):
             yield session
 
-    def add_submission(
-        self, *, learner: str, exercise: str, version: str, title: str, filename: str, source: bytes, seed: str
+    def close(self) -> None:
+        """Close the connections that are open; the store can still be used, and opens new ones."""
+        self._engine.dispose()
+
+    def add_submission(  # noqa: PLR0913  what was sent, each part by its name
+        self,
+        *,
+        learner: str,
+        exercise: str,
+        version: str,
+        title: str,
+        filename: str,
+        source: bytes,
+        seed: str,
+        queue: str = "",
+        priority: int = 0,
+        key: str = "",
+        body_sha256: str = "",
+        received_at: dt.datetime | None = None,
+        in_flight: int = 0,
     ) -> Queued:
-        """Keep what was sent, for good, and queue its first judging; this process is to claim it."""
-        now = _now()
+        """Keep what was sent, for good, and queue its first judging.
+
+        It waits for a worker of `queue`, a higher `priority` first; without a queue this very process
+        is to claim it. With a `key` that the learner has used before, nothing is stored and the earlier
+        submission is returned. `in_flight`, unless 0, is how many judgings of a service a learner may
+        have that are not done.
+
+        Raises:
+            UsageError: E2117 the key was used for another body.
+            LimitReached: E6107 that many are not done yet.
+
+        """
         sha256 = hashlib.sha256(source).hexdigest()
-        with self._transaction(writes=True) as session:
-            learner_id = _learner(session, learner, now)
-            version_id = _version(session, exercise, version, title, now)
+        with self.transaction(writes=True) as session:
+            learner_id = writes.learner(session, learner)
+            if key and (request := session.get(Request, (learner_id, key))) is not None:
+                return writes.replayed(session, request, body_sha256)
+            if in_flight and reads.in_flight(session, learner_id) >= in_flight:
+                raise _too_many(in_flight)
+            now = writes.now_of(session)  # after any wait for the learner: ordinals and moments agree
+            version_id = writes.version_id(session, exercise, version, title, now)
             if session.scalar(select(Source.sha256).where(Source.sha256 == sha256)) is None:
-                session.add(Source(sha256=sha256, content=source))
+                writes.add_new(session, Source, sha256=sha256, content=source)
             earlier = and_(Submission.learner_id == learner_id, Submission.exercise == exercise)
             submission = Submission(
                 id=new_id("s"),
@@ -114,9 +127,28 @@ class Store:
             session.flush()
             session.add(submission)
             session.flush()
-            return _queue(session, submission, version_id, 1, seed)
+            if key:
+                session.add(
+                    Request(
+                        learner_id=learner_id,
+                        key=key,
+                        body_sha256=body_sha256,
+                        submission_id=submission.id,
+                        created_at=now,
+                    )
+                )
+            judging = writes.new_judging(submission, version_id, 1, seed, queue, priority)
+            writes.enqueue(session, judging, now, received_at or now)
+            return writes.to_queued(session, submission, judging)
 
-    def rejudge(self, submission: str, *, seed: str | None = None) -> Queued:
+    def replay(self, learner: str, key: str, body_sha256: str) -> Queued | None:
+        """Return what was stored under a learner's key, if anything was. Raises UsageError E2117."""
+        query = select(Request).join(Learner, Learner.id == Request.learner_id)
+        with self.transaction(writes=False) as session:
+            request = session.scalar(query.where(Learner.name == learner, Request.key == key))
+            return None if request is None else writes.replayed(session, request, body_sha256)
+
+    def rejudge(self, submission: str, *, seed: str | None = None, queue: str = "", priority: int = 0) -> Queued:
         """Queue one more judging of a submission, against the version it was judged by last.
 
         With the seed of that judging, unless another is given, the verdict must come out the same; where
@@ -126,15 +158,20 @@ class Store:
             NotFound: E5101 no such submission.
 
         """
-        with self._transaction(writes=True) as session:
-            row, last = _last_judging(session, submission)
-            queued = _queue(session, row, last.exercise_version_id, last.ordinal + 1, seed or last.seed)
-            earlier = overruling(session, submission)
-            if earlier is not None:
-                _overrule(session, queued, earlier.staff, earlier.reason, earlier.decided_at)
-            return queued
+        with self.transaction(writes=True) as session:
+            row, last = writes.last_judging(session, submission)
+            judging = writes.judge_again(
+                session,
+                row,
+                last,
+                version_id=last.exercise_version_id,
+                seed=seed or "",
+                queue=queue,
+                priority=priority,
+            )
+            return writes.to_queued(session, row, judging)
 
-    def overrule(self, submission: str, *, staff: str, reason: str) -> Queued:
+    def overrule(self, submission: str, *, staff: str, reason: str, queue: str = "", priority: int = 0) -> Queued:
         """Queue one more judging, with the seed and version of the last, that waives the policy.
 
         Raises:
@@ -142,8 +179,8 @@ class Store:
             UsageError: E2115 the judging that speaks for it is no policy violation, or another is under way.
 
         """
-        with self._transaction(writes=True) as session:
-            row, last = _last_judging(session, submission)
+        with self.transaction(writes=True) as session:
+            row, last = writes.last_judging(session, submission)
             speaks = session.scalars(
                 select(Judging)
                 .join(Submission, Submission.id == Judging.submission_id)
@@ -156,13 +193,17 @@ class Store:
                     cause=f"its judging {last.id} is {last.status}" if last.status != "done" else f"{speaks.verdict}",
                     hint="`grader rejudge` judges it again as it is",
                 )
-            queued = _queue(session, row, speaks.exercise_version_id, last.ordinal + 1, speaks.seed)
-            _overrule(session, queued, staff, reason, _now())
-            return queued
+            now = writes.now_of(session)
+            judging = writes.new_judging(
+                row, speaks.exercise_version_id, last.ordinal + 1, speaks.seed, queue, priority
+            )
+            writes.enqueue(session, judging, now, now)
+            writes.overrule(session, judging, staff, reason, now)
+            return writes.to_queued(session, row, judging)
 
     def overruled(self, submission: str) -> bool:
         """Tell whether a submission is judged without the policy from now on."""
-        with self._transaction(writes=False) as session:
+        with self.transaction(writes=False) as session:
             return overruling(session, submission) is not None
 
     def learner(self, submission: str) -> str:
@@ -173,10 +214,10 @@ class Store:
 
         """
         query = select(Learner.name).join(Submission, Submission.learner_id == Learner.id)
-        with self._transaction(writes=False) as session:
+        with self.transaction(writes=False) as session:
             name = session.scalar(query.where(Submission.id == submission))
         if name is None:
-            raise _unknown(submission)
+            raise writes.unknown(submission)
         return name
 
     def claim(self, judging: str, owner: str, lease_seconds: float) -> Claim | None:
@@ -188,56 +229,42 @@ class Store:
             NotFound: E5101 no such judging.
 
         """
-        now = _now()
-        with self._transaction(writes=True) as session:
+        with self.transaction(writes=True) as session:
             row = session.get(Judging, judging)
             if row is None:
-                raise _unknown(judging)
-            if row.status == "done" or (row.status == "running" and not _is_lost(row, now)):
-                return None
-            lost = row.lost + (row.status == "running")
-            # On the very row that was read: whoever came between has changed one of these.
-            unchanged = (Judging.status == row.status, Judging.lease_until == row.lease_until)
-            values = {
-                "status": "running",
-                "owner": owner,
-                "lease_until": now + dt.timedelta(seconds=lease_seconds),
-                "claimed_at": now,
-                "tries": row.tries + 1,
-                "lost": lost,
-            }
-            if not _change(session, judging, row.tries, values, *unchanged):
-                return None
-            submission, version, source = session.execute(
-                select(Submission, ExerciseVersion.version, Source.content)
-                .join(Source, Source.sha256 == Submission.sha256)
-                .join(ExerciseVersion, ExerciseVersion.id == row.exercise_version_id)
-                .where(Submission.id == row.submission_id)
-            ).one()
-            return Claim(
-                judging=judging,
-                submission=submission.id,
-                exercise=submission.exercise,
-                version=version,
-                filename=submission.filename,
-                source=source,
-                seed=row.seed,
-                token=row.tries + 1,
-                lost=lost,
-                overruled=session.get(Overruling, judging) is not None,
-            )
+                raise writes.unknown(judging)
+            return writes.claim(session, row, owner, lease_seconds)
+
+    def claim_next(
+        self, queue: str, owner: str, lease_seconds: float, *, without: Collection[str] = ()
+    ) -> Claim | None:
+        """Take the first judging in the line of a queue, of exercises that are not `without`; None if none waits."""
+        with self.transaction(writes=True) as session:
+            row = outbox.first(session, queue, without)
+            return None if row is None else writes.claim(session, row, owner, lease_seconds)
 
     def extend(self, claim: Claim, lease_seconds: float) -> bool:
         """Hold on to a claim for that long from now; False if it is no longer ours."""
-        lease_until = _now() + dt.timedelta(seconds=lease_seconds)
-        with self._transaction(writes=True) as session:
-            return _change(session, claim.judging, claim.token, {"lease_until": lease_until}, _RUNNING)
+        with self.transaction(writes=True) as session:
+            lease_until = writes.now_of(session) + dt.timedelta(seconds=lease_seconds)
+            return writes.change(session, claim.judging, claim.token, {"lease_until": lease_until}, writes.RUNNING)
+
+    def note(self, claim: Claim, phase: str) -> bool:
+        """Note that a phase of a judging is reached now; False if the claim is no longer ours."""
+        with self.transaction(writes=True) as session:
+            phases = writes.held(session, claim)
+            if phases is None:
+                return False
+            values = {"phases": phases | {phase: writes.now_of(session).isoformat()}}
+            return writes.change(session, claim.judging, claim.token, values, writes.RUNNING)
 
     def release(self, claim: Claim) -> bool:
         """Put a judging back into the queue, for anyone; False if the claim is no longer ours."""
-        with self._transaction(writes=True) as session:
-            values = {"status": "queued", "owner": None, "lease_until": None}
-            return _change(session, claim.judging, claim.token, values, _RUNNING)
+        with self.transaction(writes=True) as session:
+            phases = writes.held(session, claim)
+            if phases is None:
+                return False
+            return writes.requeue(session, claim.judging, claim.token, phases, writes.RUNNING)
 
     def finish(self, claim: Claim, report: Report) -> bool:
         """Store how a judging ended, whole or not at all; False if the claim is no longer ours.
@@ -245,69 +272,127 @@ class Store:
         Where the report names another exercise version than the claim, it was judged against that
         one (the exercise has changed since it was sent), and so it is stored.
         """
-        now = _now()
-        with self._transaction(writes=True) as session:
-            values = {
-                "status": "done",
-                "owner": None,
-                "lease_until": None,
-                "finished_at": now,
-                "verdict": report.verdict.value,
-                "score": report.score,
-                "max_score": report.max_score,
-                "message": report.message,
-                "environment": msgspec.to_builtins(report.environment),
-                "usage": msgspec.to_builtins(report.usage),
-                "log": report.log,
-            }
-            if not _change(session, claim.judging, claim.token, values, _RUNNING):
-                return False
-            _note_version(session, claim, report, now)
-            session.add_all(
-                Outcome(
-                    judging_id=claim.judging,
-                    name=test.name,
-                    ordinal=ordinal,
-                    title=test.title,
-                    verdict=test.verdict.value,
-                    points=test.points,
-                    max_points=test.max_points,
-                    message=test.message,
-                    explanation=test.explanation,
-                )
-                for ordinal, test in enumerate(report.tests, start=1)
-            )
-            return True
+        with self.transaction(writes=True) as session:
+            return writes.finish(session, claim, report)
 
     def give_up(self, claim: Claim, log: str) -> bool:
         """End a judging that was lost too often with internal_error; it uses no attempt up."""
-        with self._transaction(writes=False) as session:
-            max_score = session.scalar(
-                select(ExerciseVersion.max_score).where(
-                    ExerciseVersion.exercise == claim.exercise, ExerciseVersion.version == claim.version
-                )
+        with self.transaction(writes=True) as session:
+            return writes.give_up(session, claim, log)
+
+    def sweep(self) -> Swept:
+        """Let a service's judgings whose holder was lost wait again, give up those lost too often, feed regrades."""
+        swept = Swept(requeued=[], given_up=[])
+        with self.transaction(writes=True) as session:
+            now = writes.now_of(session)
+            # In the order of ids, so that two that sweep at once do not wait for each other.
+            running = select(Judging).where(writes.RUNNING, Judging.queue != "").order_by(Judging.id)
+            for row in session.scalars(running).all():
+                if not writes.is_lost(row, now):
+                    continue
+                lost = row.lost + 1
+                unchanged = (writes.RUNNING, Judging.lease_until == row.lease_until)
+                # Whoever came between has changed one of these, and this one is no longer lost.
+                if not writes.change(session, row.id, row.tries, {"lost": lost}, *unchanged):
+                    continue
+                if lost >= LOST_TRIES:
+                    claim = writes.to_claim(session, row, row.tries, lost)
+                    writes.give_up(session, claim, f"its worker was lost {lost} times")
+                    swept.given_up.append(row.id)
+                else:
+                    writes.requeue(session, row.id, row.tries, row.phases, writes.RUNNING)
+                    swept.requeued.append(row.id)
+            fed = regrades.under_way(session)
+        for regrade in fed:
+            self.feed(regrade, REGRADES_WAITING)
+        return swept
+
+    def due(self, limit: int, older_than_seconds: float) -> list[Message]:
+        """Return at most `limit` messages to send: never sent, or so long ago that they must be lost.
+
+        The highest priority comes first, then the first that each learner waits for, then everyone's
+        second, and so on; among equals the oldest. That is also the order of `claim_next` and `position`.
+        """
+        with self.transaction(writes=False) as session:
+            return outbox.due(session, limit, writes.now_of(session) - dt.timedelta(seconds=older_than_seconds))
+
+    def sent(self, judgings: list[str]) -> None:
+        """Note that the messages of these judgings went out."""
+        with self.transaction(writes=True) as session:
+            outbox.sent(session, judgings, writes.now_of(session))
+
+    def position(self, judging: str) -> int | None:
+        """Return how many judgings are before this one in its queue; None if it waits in none."""
+        with self.transaction(writes=False) as session:
+            return outbox.position(session, judging)
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many judgings wait in each queue that has any."""
+        with self.transaction(writes=False) as session:
+            return outbox.waiting(session)
+
+    def oldest(self) -> dict[str, dt.datetime]:
+        """Return since when the longest has waited in each queue that has any."""
+        with self.transaction(writes=False) as session:
+            return outbox.oldest(session)
+
+    def line(self) -> dict[str, int]:
+        """Return the `position` of every judging that waits."""
+        with self.transaction(writes=False) as session:
+            return outbox.positions(session)
+
+    def verdicts(self) -> dict[Verdict, int]:
+        """Return how many judgings ended with each verdict that any has."""
+        query = select(Judging.verdict, func.count()).where(Judging.verdict.is_not(None)).group_by(Judging.verdict)
+        with self.transaction(writes=False) as session:
+            return {Verdict(verdict): number for verdict, number in session.execute(query) if verdict}
+
+    def progress(self, judging: str) -> Progress:
+        """Return how far a judging is.
+
+        Raises:
+            NotFound: E5101 no such judging.
+
+        """
+        found = self.watch([judging])
+        if not found:
+            raise writes.unknown(judging)
+        return found[0]
+
+    def watch(self, judgings: list[str]) -> list[Progress]:
+        """Return how far each of these judgings is; unknown ones are left out."""
+        with self.transaction(writes=False) as session:
+            return [reads.to_progress(row) for row in session.execute(reads.progress(), {"judgings": judgings})]
+
+    def submission(self, submission: str) -> Filed:
+        """Return a submission with all its judgings.
+
+        Raises:
+            NotFound: E5101 no such submission.
+
+        """
+        with self.transaction(writes=False) as session:
+            found = session.execute(reads.filed(submission)).one_or_none()
+            if found is None:
+                raise writes.unknown(submission)
+            row, judging, attempt, learner = found
+            return Filed(
+                learner=learner,
+                exercise=row.exercise,
+                attempt=reads.to_attempt(row, judging, attempt),
+                judgings=[reads.to_judged(*each) for each in session.execute(reads.judgings([submission]))],
             )
-        report = Report(
-            exercise=claim.exercise,
-            exercise_version=claim.version,
-            verdict=Verdict.INTERNAL_ERROR,
-            score=0.0,
-            max_score=max_score or 0.0,
-            message=f"The judging stopped {claim.lost} times before its end. No attempt was used.",
-            tests=[],
-            usage=Usage(),
-            environment=Environment(grader=__version__, engine=""),
-            seed=claim.seed,
-            log=log,
-        )
-        return self.finish(claim, report)
 
     def unfinished(self) -> list[str]:
-        """Return the judgings, oldest first, that are not done and that no process looks after."""
-        now = _now()
-        pending = select(Judging).where(Judging.status != "done").order_by(Judging.created_at, Judging.id)
-        with self._transaction(writes=False) as session:
-            return [row.id for row in session.scalars(pending) if _is_lost(row, now)]
+        """Return the judgings of no queue, oldest first, that are not done and that no process looks after."""
+        pending = (
+            select(Judging)
+            .where(Judging.status.in_(["queued", "running"]), Judging.queue == "")
+            .order_by(Judging.created_at, Judging.id)
+        )
+        with self.transaction(writes=False) as session:
+            now = writes.now_of(session)
+            return [row.id for row in session.scalars(pending) if writes.is_lost(row, now)]
 
     def report(self, which: str | None, learner: str) -> Report:
         """Return the report of a learner's judging or submission, or of the latest submission.
@@ -326,15 +411,15 @@ class Store:
             .where(Learner.name == learner)
         )
         if which is None:
-            query = query.where(Submission.id == latest(learner), Judging.id == standing())
+            query = query.where(Submission.id == reads.latest(learner), Judging.id == standing())
         elif which.startswith("j_"):
             query = query.where(Judging.id == which)
         else:
             query = query.where(Submission.id == which, Judging.id == standing())
-        with self._transaction(writes=False) as session:
+        with self.transaction(writes=False) as session:
             found = session.execute(query).one_or_none()
             if found is None:
-                raise _nothing_sent() if which is None else _unknown(which)
+                raise _nothing_sent() if which is None else writes.unknown(which)
             judging, submission, version = found
             if judging.status != "done":
                 raise _not_judged(judging)
@@ -350,22 +435,131 @@ class Store:
 
     def history(self, learner: str, exercise: str, limit: int) -> list[Attempt]:
         """Return a learner's last `limit` submissions for an exercise, the newest first."""
-        with self._transaction(writes=False) as session:
+        with self.transaction(writes=False) as session:
+            rows = session.execute(reads.history(learner, exercise, limit)).all()
+            judged: defaultdict[str, list[Judged]] = defaultdict(list)
+            for each, version in session.execute(reads.judgings([row[0].id for row in rows])):
+                judged[each.submission_id].append(reads.to_judged(each, version))
+            return [reads.to_attempt(*row, judged[row[0].id]) for row in rows]
+
+    def board(self, exercise: str, limit: int, *, organisation: str) -> list[Place]:
+        """Return the best learners of an organisation who show a name: highest score, then earliest."""
+        with self.transaction(writes=False) as session:
+            rows = session.execute(reads.board(exercise, limit, organisation))
             return [
-                Attempt(
-                    attempt=attempt,
-                    submission=submission.id,
-                    judging=judging.id,
-                    created_at=submission.created_at,
-                    status=judging.status,
-                    verdict=None if judging.verdict is None else Verdict(judging.verdict),
-                    score=judging.score,
-                    max_score=judging.max_score,
-                    sha256=submission.sha256,
-                    filename=submission.filename,
+                Place(
+                    rank=rank, name=name or "", score=best.score, max_score=best.max_score, reached_at=best.reached_at
                 )
-                for submission, judging, attempt in session.execute(history(learner, exercise, limit))
+                for rank, (best, name) in enumerate(rows, start=1)
             ]
+
+    def submissions(self, exercise: str, limit: int, *, organisation: str, before: str | None = None) -> list[Sent]:
+        """Return an organisation's submissions for an exercise, the newest first.
+
+        The next page is what came `before` the last submission of this one.
+        """
+        with self.transaction(writes=False) as session:
+            rows = session.execute(reads.submissions(exercise, limit, before, organisation))
+            return [
+                Sent(learner=learner, attempt=reads.to_attempt(submission, judging, attempt))
+                for submission, judging, attempt, learner in rows
+            ]
+
+    def regrade_candidates(
+        self,
+        exercise: str,
+        version: str,
+        limit: int,
+        *,
+        after: str = "",
+        organisation: str = "",
+        leading: bool = False,
+    ) -> list[Candidate]:
+        """Return submissions, of one organisation or all, that were judged against another version, the oldest first.
+
+        Those with a judging under way are left out; with `leading`, those too that are neither a learner's best nor
+        the last. The next page is what came `after` the last submission of this one.
+        """
+        with self.transaction(writes=False) as session:
+            return regrades.candidates(
+                session, exercise, version, limit, after=after, organisation=organisation, leading=leading
+            )
+
+    def count_candidates(self, exercise: str, version: str, *, organisation: str = "") -> int:
+        """Return how many submissions were judged against another version."""
+        with self.transaction(writes=False) as session:
+            return regrades.count(session, exercise, version, organisation)
+
+    def begin_regrade(
+        self,
+        exercise: str,
+        version: str,
+        *,
+        title: str,
+        by: str,
+        never_lower: bool = False,
+        queue: str = "",
+        organisation: str = "",
+    ) -> Regrading | None:
+        """Return the regrade of an exercise that is under way, or a new one; None where nothing is to be judged again.
+
+        With a `queue`, workers judge it once `feed` or `sweep` has queued what it is about. With `never_lower`, a
+        judging counts only if its share of the points is no smaller than that of the one that stands.
+
+        Raises:
+            UsageError: E2119 one is under way that treats lower scores the other way.
+
+        """
+        total = self.count_candidates(exercise, version, organisation=organisation)
+        with self.transaction(writes=True) as session:
+            regrade = regrades.begin(
+                session,
+                exercise=exercise,
+                version=version,
+                title=title,
+                organisation=organisation,
+                never_lower=never_lower,
+                by=by,
+                queue=queue,
+                total=total,
+            )
+        return None if regrade is None else self.regrade(regrade)
+
+    def feed(self, regrade: str, most_waiting: int) -> list[str]:
+        """Queue judgings of a regrade until so many wait, and return them; end it where none is left and none waits."""
+        made: list[str] = []
+        while True:
+            with self.transaction(writes=True) as session:
+                portion = regrades.feed(session, regrade, most_waiting)
+            if not portion:
+                return made
+            made += portion
+
+    def regrade(self, regrade: str) -> Regrading:
+        """Return how far a regrade is.
+
+        Raises:
+            NotFound: E5101 no such regrade.
+
+        """
+        with self.transaction(writes=False) as session:
+            found = regrades.list_(session, Regrade.id == regrade)
+        if not found:
+            raise writes.unknown(regrade)
+        return found[0]
+
+    def regrades(self, exercise: str, *, organisation: str = "") -> list[Regrading]:
+        """Return an organisation's regrades of an exercise, or those of everybody's submissions, the newest first."""
+        with self.transaction(writes=False) as session:
+            return regrades.list_(session, Regrade.exercise == exercise, Regrade.organisation == organisation)
+
+    def changes(self, regrade: str, limit: int, *, after: str = "") -> list[Change]:
+        """Return what a regrade has judged otherwise than before, the oldest submission first.
+
+        The next page is what came `after` the last submission of this one.
+        """
+        with self.transaction(writes=False) as session:
+            return regrades.changes(session, regrade, limit, after)
 
     def source(self, submission: str) -> bytes:
         """Return the bytes of a submission as they came.
@@ -375,129 +569,19 @@ class Store:
 
         """
         query = select(Source.content).join(Submission, Submission.sha256 == Source.sha256)
-        with self._transaction(writes=False) as session:
+        with self.transaction(writes=False) as session:
             content = session.scalar(query.where(Submission.id == submission))
         if content is None:
-            raise _unknown(submission)
+            raise writes.unknown(submission)
         return content
 
 
-_RUNNING = Judging.status == "running"
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
-def _learner(session: Session, name: str, now: dt.datetime) -> str:
-    """Return the learner's id, making the learner if new.
-
-    The row is locked until the commit, so that two submissions of one learner get their ordinals
-    one after the other (SQLite has but one writer anyway).
-    """
-    found = session.scalar(select(Learner.id).where(Learner.name == name).with_for_update())
-    if found is None:
-        session.add(Learner(id=(found := new_id("l")), name=name, created_at=now))
-    return found
-
-
-def _version(session: Session, exercise: str, version: str, title: str, now: dt.datetime) -> str:
-    """Return the id of an exercise version, noting it if it is new."""
-    query = select(ExerciseVersion.id).where(ExerciseVersion.exercise == exercise, ExerciseVersion.version == version)
-    found = session.scalar(query)
-    if found is None:
-        found = new_id("v")
-        session.add(
-            ExerciseVersion(
-                id=found, exercise=exercise, version=version, title=title, max_score=None, first_seen_at=now
-            )
-        )
-        session.flush()
-    return found
-
-
-def _queue(session: Session, submission: Submission, version_id: str, ordinal: int, seed: str) -> Queued:
-    now = _now()
-    judging = Judging(
-        id=new_id("j"),
-        submission_id=submission.id,
-        exercise_version_id=version_id,
-        ordinal=ordinal,
-        seed=seed,
-        status="queued",
-        tries=0,
-        lost=0,
-        owner=me(),
-        lease_until=now + dt.timedelta(seconds=_QUEUED_LEASE_SECONDS),
-        created_at=now,
-        message="",
-        log="",
-    )
-    session.add(judging)
-    return Queued(submission=submission.id, judging=judging.id, attempt=attempt_of(session, submission))
-
-
-def _last_judging(session: Session, submission: str) -> tuple[Submission, Judging]:
-    """Return a submission and the judging it was given last. Raises NotFound."""
-    row = session.get(Submission, submission)
-    if row is None:
-        raise _unknown(submission)
-    query = select(Judging).where(Judging.submission_id == submission).order_by(Judging.ordinal.desc()).limit(1)
-    return row, session.scalars(query).one()
-
-
-def _overrule(session: Session, queued: Queued, staff: str, reason: str, decided_at: dt.datetime) -> None:
-    session.flush()  # the judging first
-    session.add(Overruling(judging_id=queued.judging, staff=staff, reason=reason, decided_at=decided_at))
-
-
-def _is_lost(judging: Judging, now: dt.datetime) -> bool:
-    """Tell whether nobody looks after a judging that is not done."""
-    if judging.owner is None or judging.lease_until is None:
-        return True
-    alive = is_alive(judging.owner)
-    if alive is False:
-        return True
-    if alive and judging.status == "queued":
-        return False  # its submitter is on the way to claim it, however slowly
-    return judging.lease_until <= now
-
-
-def _change(
-    session: Session, judging: str, tries: int, values: dict[str, Any], *conditions: ColumnElement[bool]
-) -> bool:
-    """Update one judging if it is still at that try; the whole fence stands here."""
-    statement = update(Judging).where(Judging.id == judging, Judging.tries == tries, *conditions).values(values)
-    changed = session.execute(statement, execution_options={"synchronize_session": False})
-    return isinstance(changed, CursorResult) and changed.rowcount == 1
-
-
-def _note_version(session: Session, claim: Claim, report: Report, now: dt.datetime) -> None:
-    """Keep what a report tells about the exercise version: which it was, and its full score."""
-    claimed, title = session.execute(
-        select(ExerciseVersion.id, ExerciseVersion.title).where(
-            ExerciseVersion.exercise == claim.exercise, ExerciseVersion.version == claim.version
-        )
-    ).one()
-    judged = claimed
-    if report.exercise_version != claim.version:
-        judged = _version(session, claim.exercise, report.exercise_version, title, now)
-        _change(session, claim.judging, claim.token, {"exercise_version_id": judged})
-    if report.verdict is not Verdict.INTERNAL_ERROR:
-        session.execute(
-            update(ExerciseVersion)
-            .where(ExerciseVersion.id == judged, ExerciseVersion.max_score.is_(None))
-            .values(max_score=report.max_score),
-            execution_options={"synchronize_session": False},
-        )
-
-
-def _unknown(which: str) -> NotFound:
-    return NotFound(
-        "E5101",
-        f"no submission or judging {which!r}",
-        cause="there is none with this id, or it belongs to somebody else",
-        hint="`grader history EX` lists yours",
+def _too_many(in_flight: int) -> LimitReached:
+    return LimitReached(
+        "E6107",
+        "too many submissions are not judged yet",
+        cause=f"{in_flight} of yours wait or are being judged",
+        hint="wait until one has its verdict, then submit again",
     )
 
 
@@ -507,8 +591,8 @@ def _nothing_sent() -> NotFound:
     )
 
 
-def _not_judged(judging: Judging) -> NotFound:
-    return NotFound(
+def _not_judged(judging: Judging) -> Pending:
+    return Pending(
         "E5103",
         f"judging {judging.id} has no report yet",
         cause=f"it is {judging.status}",

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = ("NO_COLOR", "CI", "COLUMNS", "FORCE_COLOR", "GRADER_EXERCISES", "GRADER_LEARNER")
+REMOTE = ("GRADER_SERVER", "GRADER_TOKEN", "SSL_CERT_FILE")
 ENGINES = ("GRADER_ENGINE", "GRADER_ISOLATED", "GRADER_DOCKER_RUNTIME", "GRADER_DOCKER_GPUS")
 
 Grader = Callable[..., subprocess.CompletedProcess[str]]
@@ -18,7 +19,7 @@ Grader = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """Give an environment in which nothing of the person who tests counts."""
-    kept = {name: value for name, value in os.environ.items() if name not in SETTINGS + ENGINES}
+    kept = {name: value for name, value in os.environ.items() if name not in SETTINGS + ENGINES + REMOTE}
     home = {"GRADER_HOME": str(tmp_path / "home"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
     return {**kept, **home, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "TERM": "xterm-256color"}
 

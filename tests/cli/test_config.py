@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from grader import config
+from grader import config, logins
 from grader.errors import OurFault, UsageError
 
 
@@ -37,6 +37,21 @@ def test_nearer_settings_win(folder, monkeypatch):
     assert config.read() == config.Config(home=Path("/two"), learner="ada")
     monkeypatch.setenv("GRADER_HOME", "/three")
     assert config.read().home == Path("/three")
+
+
+def test_the_nearest_server_counts(folder, monkeypatch):
+    """The last login, the user's file, the folder's, the environment, the flag; `none` means this machine."""
+    assert config.server() is None
+    logins.write(logins.Logins().with_login("https://one", logins.Login("grt_1", "main/ada")))
+    assert config.server() == config.Server("https://one")
+    (folder / "user" / "grader" / "config.toml").write_text('server = "two"\n')
+    assert config.server() == config.Server("https://two")
+    (folder / "course" / ".grader.toml").write_text('server = "http://Three:8000/at/"\n')
+    assert config.server() == config.Server("http://three:8000/at", from_folder=True)
+    monkeypatch.setenv("GRADER_SERVER", "https://four")
+    assert config.server() == config.Server("https://four")
+    assert config.server("https://five/") == config.Server("https://five")
+    assert config.server("none") is None
 
 
 @pytest.mark.parametrize("text", ["home = ", "home = 3", 'colour = "red"', "\udcff"])

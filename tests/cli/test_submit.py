@@ -237,7 +237,7 @@ def test_ctrl_c_puts_the_judging_back_and_the_next_submit_finishes_it(grader, so
     assert database("SELECT status, lost FROM judgings") == [("queued", 0)]
     assert "interrupted" in grader("history", "softmax").stdout
     waiting = grader("results")
-    assert waiting.returncode == 5
+    assert waiting.returncode == 8
     assert "grader submit" in waiting.stderr
     after = grader("submit", "softmax", "-v")
     assert after.returncode == 0, after.stdout + after.stderr

@@ -1,4 +1,4 @@
-"""Opening: made, migrated, or refused without a scratch."""
+"""Opening the embedded store: made, migrated, or refused without a scratch."""
 
 import hashlib
 import os
@@ -8,18 +8,18 @@ import stat
 from contextlib import closing
 
 import pytest
-from alembic.autogenerate import compare_metadata
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import event, inspect, text
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.schema import CreateTable
+from sqlalchemy import event
 
 from grader.errors import OurFault
 from grader.store import database, open_store
-from grader.store.models import Base
+
+
+@pytest.fixture
+def store(path):
+    """Return a fresh store in a file."""
+    return open_store(path)
 
 
 def _digest(path):
@@ -75,29 +75,6 @@ def test_head_is_alembics_head():
     assert ScriptDirectory.from_config(config).get_heads() == [database.HEAD]
 
 
-def test_models_and_migrations_agree(path, store):
-    """Upgrading from empty gives what the models say: alembic finds nothing to change."""
-    assert store.unfinished() == []
-    with database.connect(path).connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, Base.metadata) == []
-        # alembic does not compare these.
-        for name, table in Base.metadata.tables.items():
-            wanted = {str(check.name) for check in table.constraints if type(check).__name__ == "CheckConstraint"}
-            assert {check["name"] for check in inspect(connection).get_check_constraints(name)} == wanted
-
-
-def test_the_models_can_be_made_on_postgresql():
-    """Every table compiles for PostgreSQL, with time zones and bytes as that database has them."""
-    made = {
-        name: str(CreateTable(table).compile(dialect=postgresql.dialect()))
-        for name, table in Base.metadata.tables.items()
-    }
-    assert "created_at TIMESTAMP WITH TIME ZONE NOT NULL" in made["submissions"]
-    assert "content BYTEA NOT NULL" in made["sources"]
-    assert "environment JSON" in made["judgings"]
-
-
 def test_the_connection_is_set_up(path, store):
     """WAL, foreign keys, a patient writer, and commits that survive a power cut."""
     assert store.unfinished() == []
@@ -107,59 +84,6 @@ def test_the_connection_is_set_up(path, store):
             for name in ("journal_mode", "foreign_keys", "busy_timeout", "synchronous")
         }
     assert values == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 10_000, "synchronous": 2}
-
-
-def test_a_submission_cannot_be_changed(path, store, send):
-    """The database itself refuses, whatever program asks."""
-    send(store)
-    with (
-        pytest.raises(IntegrityError, match="a submission is immutable"),
-        database.connect(path).execution_options(writes=True).begin() as connection,
-    ):
-        connection.execute(text("UPDATE submissions SET filename = 'other.py'"))
-    assert store.history("ada", "softmax", 1)[0].filename == "softmax.py"
-
-
-def test_a_judging_cannot_be_half_written(path, store, send):
-    """Done without a verdict, or a verdict without being done, does not exist in the database."""
-    send(store)
-    for change in ("status = 'done'", "verdict = 'accepted'", "status = 'lost'"):
-        with (
-            pytest.raises(IntegrityError, match="CHECK constraint failed"),
-            database.connect(path).execution_options(writes=True).begin() as connection,
-        ):
-            connection.execute(text(f"UPDATE judgings SET {change}"))  # noqa: S608  three literals of this test
-
-
-def test_an_upgrade_starts_from_an_older_version(path, monkeypatch, store, send):
-    """A database behind this grader is migrated when opened, and loses nothing."""
-    queued = send(store)
-    step = """
-from alembic import op
-import sqlalchemy as sa
-revision = "9001"
-down_revision = {head!r}
-def upgrade():
-    op.add_column("learners", sa.Column("nickname", sa.Text()))
-"""
-    folder = path.parent / "versions"
-    folder.mkdir()
-    (folder / "r9001_nickname.py").write_text(step.format(head=database.HEAD))
-    from_config = ScriptDirectory.from_config
-
-    def with_one_more(config):
-        config.set_main_option(
-            "version_locations", "grader.store.migrations:versions\n" + str(folder).replace("%", "%%")
-        )
-        config.set_main_option("path_separator", "newline")
-        return from_config(config)
-
-    monkeypatch.setattr(ScriptDirectory, "from_config", with_one_more)
-    monkeypatch.setattr(database, "HEAD", "9001")
-    assert open_store(path).source(queued.submission) == b"def softmax(x): ...\n"
-    with database.connect(path).connect() as connection:
-        assert "nickname" in {column["name"] for column in inspect(connection).get_columns("learners")}
-        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "9001"
 
 
 def test_a_newer_database_is_refused_and_left_alone(path, store, send):

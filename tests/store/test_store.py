@@ -4,25 +4,19 @@ import datetime as dt
 import hashlib
 
 import pytest
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 import grader.report  # not its TestReport by name, which pytest would take for a test
 from grader.errors import NotFound, UsageError
 from grader.owner import me
 from grader.report import Environment, Usage
-from grader.store import LOST_TRIES, database
+from grader.store import LOST_TRIES
 from grader.store.models import ExerciseVersion, Outcome, Overruling, Source
 from grader.verdict import Verdict
 
 LONG = 600.0
 OVER = -1.0
 """A lease that has run out when it begins: tests need not wait."""
-
-
-def _rows(path, *columns):
-    with database.connect(path).connect() as connection:
-        return [tuple(row) for row in connection.execute(select(*columns))]
 
 
 def _judge(store, queued, report_on, **changes):
@@ -52,22 +46,22 @@ def test_an_empty_source_is_kept_too(store, send):
     assert store.claim(queued.judging, me(), LONG).source == b""
 
 
-def test_equal_sources_are_stored_once(path, store, send):
+def test_equal_sources_are_stored_once(rows, store, send):
     """Twice the same file is two submissions of one source."""
     first, second = send(store), send(store, learner="bob")
     assert first.submission != second.submission
-    assert len(_rows(path, Source.sha256)) == 1
+    assert len(rows(Source.sha256)) == 1
 
 
-def test_a_version_is_noted_once_with_its_full_score(path, store, send, report_on):
+def test_a_version_is_noted_once_with_its_full_score(rows, store, send, report_on):
     """The first judging tells the full score; each content hash is a row of its own."""
     columns = (ExerciseVersion.exercise, ExerciseVersion.version, ExerciseVersion.title, ExerciseVersion.max_score)
     queued = send(store)
     send(store)
-    assert _rows(path, *columns) == [("softmax", "v1", "Softmax", None)]
+    assert rows(*columns) == [("softmax", "v1", "Softmax", None)]
     _judge(store, queued, report_on)
     send(store, version="v2")
-    assert sorted(_rows(path, *columns), key=str) == [
+    assert sorted(rows(*columns), key=str) == [
         ("softmax", "v1", "Softmax", 3.5),
         ("softmax", "v2", "Softmax", None),
     ]
@@ -111,14 +105,14 @@ def test_odd_characters_lose_no_verdict(store, send, report_on):
     assert store.history("a\udcffa", "softmax", 1)[0].filename == "a?b?.py"
 
 
-def test_a_report_is_stored_whole_or_not_at_all(path, store, send, report_on):
+def test_a_report_is_stored_whole_or_not_at_all(rows, store, send, report_on):
     """Where one outcome cannot be stored, the judging is not done either and can still be finished."""
     queued = send(store)
     claim = store.claim(queued.judging, me(), LONG)
     twice = report_on(claim).tests[:1] * 2
     with pytest.raises(IntegrityError):
         store.finish(claim, report_on(claim, tests=twice))
-    assert _rows(path, Outcome.name) == []
+    assert rows(Outcome.name) == []
     assert store.history("ada", "softmax", 1)[0].status == "running"
     assert store.finish(claim, report_on(claim))
 
@@ -155,14 +149,14 @@ def test_a_run_out_lease_frees_a_judging(store, send, report_on):
     assert store.report(None, "ada").verdict is Verdict.WRONG_ANSWER
 
 
-def test_a_report_is_stored_once(path, store, send, report_on):
+def test_a_report_is_stored_once(rows, store, send, report_on):
     """Finishing again changes nothing, with the same claim neither."""
     queued = send(store)
     claim = store.claim(queued.judging, me(), LONG)
     assert store.finish(claim, report_on(claim)) is True
     assert store.finish(claim, report_on(claim, verdict=Verdict.ACCEPTED)) is False
     assert store.report(None, "ada").verdict is Verdict.WRONG_ANSWER
-    assert len(_rows(path, Outcome.name)) == 2
+    assert len(rows(Outcome.name)) == 2
 
 
 def test_a_late_report_counts_if_nobody_came_between(store, send, report_on):
@@ -198,17 +192,17 @@ def test_a_released_judging_is_free_for_anyone(store, send, report_on):
 
 def test_a_queued_judging_is_left_to_its_living_submitter(store, send, monkeypatch):
     """Another start must not judge what the sender is about to judge itself, however long it takes."""
-    monkeypatch.setattr("grader.store.store._QUEUED_LEASE_SECONDS", OVER)
+    monkeypatch.setattr("grader.store.writes._QUEUED_LEASE_SECONDS", OVER)
     send(store)
     assert store.unfinished() == []
 
 
 def test_a_queued_judging_from_elsewhere_is_left_for_a_while(store, send, monkeypatch):
     """Where the submitter cannot be asked whether it lives, it has a minute to claim."""
-    monkeypatch.setattr("grader.store.store.me", lambda: "another-host:another-boot:1:2:3")
+    monkeypatch.setattr("grader.store.writes.me", lambda: "another-host:another-boot:1:2:3")
     send(store)
     assert store.unfinished() == []
-    monkeypatch.setattr("grader.store.store._QUEUED_LEASE_SECONDS", OVER)
+    monkeypatch.setattr("grader.store.writes._QUEUED_LEASE_SECONDS", OVER)
     late = send(store)
     assert store.unfinished() == [late.judging]
 
@@ -302,13 +296,13 @@ def test_a_failed_rejudge_leaves_the_verdict(store, send, report_on):
     assert send(store).attempt == 2
 
 
-def test_a_judging_is_stored_with_the_version_that_judged(path, store, send, report_on):
+def test_a_judging_is_stored_with_the_version_that_judged(rows, store, send, report_on):
     """If the exercise has changed while the judging waited, the report tells against what it was judged."""
     queued = send(store)
     _judge(store, queued, report_on, exercise_version="v2", max_score=4.0)
     assert store.report(None, "ada").exercise_version == "v2"
     columns = (ExerciseVersion.version, ExerciseVersion.title, ExerciseVersion.max_score)
-    assert sorted(_rows(path, *columns), key=str) == [("v1", "Softmax", None), ("v2", "Softmax", 4.0)]
+    assert sorted(rows(*columns), key=str) == [("v1", "Softmax", None), ("v2", "Softmax", 4.0)]
 
 
 def test_the_latest_submission_is_reported(store, send, report_on):
@@ -439,25 +433,38 @@ def test_an_unknown_submission_cannot_be_overruled(store):
         assert error.value.code == "E5101"
 
 
-def test_an_overruling_without_a_reason_is_refused_whole(path, store, send, report_on):
+def test_an_overruling_without_a_reason_is_refused_whole(rows, store, send, report_on):
     """Neither the overruling nor its judging is kept."""
     queued = send(store)
     _judge(store, queued, report_on, verdict=Verdict.POLICY_VIOLATION)
     with pytest.raises(IntegrityError, match="reason_given"):
         store.overrule(queued.submission, staff="grace", reason=" ")
     assert store.unfinished() == []
-    assert _rows(path, Overruling.judging_id) == []
+    assert rows(Overruling.judging_id) == []
 
 
 @pytest.mark.parametrize("change", ["UPDATE overrulings SET reason = 'another'", "DELETE FROM overrulings"])
-def test_an_overruling_cannot_be_changed(change, path, store, send, report_on):
+def test_an_overruling_cannot_be_changed(change, rows, execute, store, send, report_on):
     """The database itself refuses, whatever program asks."""
     queued = send(store)
     _judge(store, queued, report_on, verdict=Verdict.POLICY_VIOLATION)
     store.overrule(queued.submission, staff="grace", reason="why")
-    with (
-        pytest.raises(IntegrityError, match="an overruling is immutable"),
-        database.connect(path).execution_options(writes=True).begin() as connection,
-    ):
-        connection.exec_driver_sql(change)
-    assert _rows(path, Overruling.reason) == [("why",)]
+    with pytest.raises(IntegrityError, match="an overruling is immutable"):
+        execute(change)
+    assert rows(Overruling.reason) == [("why",)]
+
+
+def test_a_submission_cannot_be_changed(store, send, execute):
+    """The database itself refuses, whatever program asks."""
+    send(store)
+    with pytest.raises(IntegrityError, match="a submission is immutable"):
+        execute("UPDATE submissions SET filename = 'other.py'")
+    assert store.history("ada", "softmax", 1)[0].filename == "softmax.py"
+
+
+@pytest.mark.parametrize("change", ["status = 'done'", "verdict = 'accepted'", "status = 'lost'"])
+def test_a_judging_cannot_be_half_written(change, store, send, execute):
+    """Done without a verdict, or a verdict without being done, does not exist in the database."""
+    send(store)
+    with pytest.raises(IntegrityError, match=r"(?i)check constraint"):
+        execute(f"UPDATE judgings SET {change}")  # noqa: S608  three literals of this test

@@ -71,7 +71,7 @@ def test_the_container_is_confined(inside, client, engine):
     """Nobody's uid, no capability, no new privilege, a filter, no network, a read-only root, nothing of the host."""
     ask = inside(engine())
     status = ask("status")
-    assert int(status["Uid"].split()[0]) in docker._UIDS
+    assert int(status["Uid"].split()[0]) in docker.UIDS
     assert status["Uid"].split() == status["Gid"].split()
     assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
     assert (status["NoNewPrivs"].strip(), status["Seccomp"].strip()) == ("1", "2")

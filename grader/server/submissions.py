@@ -1,0 +1,167 @@
+"""The way in: a file is stored, its judging queued, and only then is the answer 202."""
+
+import datetime as dt
+import hashlib
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import BackgroundTasks, Header, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from grader import judge, notebook
+from grader.errors import NotAllowed
+from grader.formats import Format, write
+from grader.server import access, bodies, shapes
+from grader.server.bodies import Upload
+from grader.server.catalogue import queue_of
+from grader.server.service import On, Owner, Service, Who
+from grader.store import Queued
+
+routes = access.router("submissions")
+
+MEDIA_TYPES = {Format.CONCISE: "text/plain; charset=utf-8", Format.JUNIT: "application/xml"}
+_UPLOAD = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["exercise", "file"],
+                    "properties": {
+                        "exercise": {"type": "string"},
+                        "file": {"type": "string", "format": "binary", "description": "A .py or .ipynb file."},
+                    },
+                }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["exercise", "filename"],
+                    "properties": {
+                        "exercise": {"type": "string"},
+                        "filename": {"type": "string", "minLength": 1, "maxLength": 100},
+                        "source": {"type": "string", "description": "The file as text, or"},
+                        "source_base64": {"type": "string", "format": "byte", "description": "its bytes."},
+                    },
+                    "additionalProperties": False,
+                },
+                "example": {
+                    "exercise": "softmax",
+                    "filename": "softmax.py",
+                    "source": "def softmax(x, axis=-1):\n    ...\n",
+                },
+            },
+        },
+    }
+}
+REPORT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The report, in the format asked for.",
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "text/plain": {"schema": {"type": "string"}},
+            "application/xml": {"schema": {"type": "string"}},
+        },
+    }
+}
+
+Form = Annotated[Format, Query(alias="format")]
+
+
+@routes.post("/v1/submissions", status_code=202, openapi_extra=_UPLOAD)
+async def submit(
+    request: Request,
+    response: Response,
+    on: On,
+    who: Who,
+    later: BackgroundTasks,
+    idempotency_key: Annotated[str, Header(max_length=100, pattern=r"^[!-~]*$")] = "",
+) -> shapes.Accepted:
+    """Send one file for an exercise: stored when this answers, and not again when sent again under its key."""
+    received_at = dt.datetime.now(dt.UTC)
+    sent = await bodies.upload(request)
+    queued, queue = await run_in_threadpool(_store, on, who.learner, sent, idempotency_key, received_at)
+    if not queued.replayed:
+        later.add_task(on.bell.send, queue)
+    links = shapes.links(queued.submission, queued.judging)
+    response.headers["Location"] = links.submission
+    return shapes.Accepted(**msgspec.structs.asdict(queued), links=links)
+
+
+def _store(on: Service, learner: str, sent: Upload, key: str, received_at: dt.datetime) -> tuple[Queued, str]:
+    digest = _digest(sent)
+    if key and (earlier := on.store.replay(learner, key, digest)) is not None:
+        return earlier, ""
+    exercise = on.catalogue.load(sent.exercise)
+    if on.settings.is_closed(exercise.name):
+        raise NotAllowed("E6105", f"{exercise.name} takes no submissions now", hint="ask who teaches the course")
+    on.submitting.take(learner, "submissions")
+    source = sent.source
+    if sent.filename.lower().endswith(notebook.SUFFIX):
+        source = notebook.to_source(source, sent.filename)
+    queue = queue_of(exercise)
+    queued = on.store.add_submission(
+        learner=learner,
+        exercise=exercise.name,
+        version=exercise.version,
+        title=exercise.title,
+        filename=sent.filename,
+        source=source,
+        seed=judge.new_seed(),
+        queue=queue,
+        key=key,
+        body_sha256=digest,
+        received_at=received_at,
+        in_flight=on.settings.in_flight,
+    )
+    return queued, queue
+
+
+def _digest(sent: Upload) -> str:
+    """Hash what was sent; not the body, whose boundary differs each time."""
+    digest = hashlib.sha256()
+    for part in (sent.exercise.encode(), sent.filename.encode(), sent.source):
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()
+
+
+@routes.get("/v1/submissions/{submission}")
+def show_submission(submission: str, on: On) -> shapes.Submission:
+    """Show a submission with all its judgings and when they reached each phase."""
+    filed = on.store.submission(submission)
+    attempt = msgspec.structs.asdict(filed.attempt)
+    judgings = [shapes.JudgingOf.model_validate(each) for each in filed.judgings]
+    return shapes.Submission(**attempt, exercise=filed.exercise, judgings=judgings)
+
+
+@routes.get("/v1/submissions/{submission}/report", response_class=Response, responses=REPORT)
+def show_report(submission: str, on: On, owner: Owner, form: Form = Format.JSON) -> Response:
+    """Return the report of the judging that speaks for a submission."""
+    return report(on, submission, owner, form)
+
+
+@routes.get("/v1/report", response_class=Response, responses=REPORT)
+def show_latest_report(on: On, who: Who, form: Form = Format.JSON) -> Response:
+    """Return the report of your latest submission."""
+    return report(on, None, who.learner, form)
+
+
+def report(on: Service, which: str | None, learner: str, form: Format) -> Response:
+    """Write a report as it was asked for. Raises NotFound E5103 where there is none yet."""
+    text = write(on.store.report(which, learner), form)
+    return Response(text, media_type=MEDIA_TYPES.get(form, "application/json"))
+
+
+@routes.get(
+    "/v1/submissions/{submission}/source",
+    response_class=Response,
+    responses={200: {"description": "The source as it is judged.", "content": {"text/x-python": {}}}},
+)
+def show_source(submission: str, on: On) -> Response:
+    """Return what was sent, byte for byte; of a notebook the Python made from it."""
+    return Response(
+        on.store.source(submission),
+        media_type="text/x-python; charset=utf-8",
+        headers={"X-Content-Type-Options": "nosniff", "Content-Disposition": "attachment"},
+    )
