@@ -18,6 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -246,7 +247,7 @@ def _child(exercise: Exercise, suite: str, asked: str, isolated: bool, job: int,
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(null, standard)
-        _keep_only(job, report)
+        _keep_only(null, job, report)
         from grader import local  # noqa: PLC0415 - loads ctypes: only the child needs it
 
         local.die_with_parent()
@@ -299,13 +300,16 @@ def one_thread() -> None:
         os.environ[name] = "1"
 
 
-def _keep_only(*descriptors: int) -> None:
-    """Close what the parent had open (a database, sockets): none of it is the judge's business."""
-    last = 2
-    for descriptor in sorted(descriptors):
-        os.closerange(last + 1, descriptor)
-        last = descriptor
-    os.closerange(last + 1, min(os.sysconf("SC_OPEN_MAX"), 1 << 16))
+def _keep_only(null: int, *descriptors: int) -> None:
+    """Put `null` in the place of what the parent had open (a database, sockets): none of it is the judge's business.
+
+    Their numbers stay taken: libraries may close theirs again in every process that is forked, as libuv does with the
+    pipe it handles signals by, and that would be the end of a pipe to the sandbox that had come to such a number.
+    """
+    for path in Path("/proc/self/fd").iterdir():
+        descriptor = int(path.name)
+        if descriptor > 2 and descriptor not in (null, *descriptors):  # noqa: PLR2004 - the standard ones
+            os.dup2(null, descriptor, inheritable=False)
 
 
 def _receive(job: int) -> Job:

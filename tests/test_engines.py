@@ -195,6 +195,35 @@ def test_a_sandbox_that_does_not_start_is_refused_with_the_reason(make_exercise,
     assert "source path /nonexistent" in error.cause
 
 
+FORKED = """
+import contextlib, os, sys
+from pathlib import Path
+from grader import judge
+from grader.exercise import load_folder
+
+mine = [os.open(os.devnull, os.O_RDONLY) for _ in range(32)]
+
+def again():
+    for number in mine:
+        with contextlib.suppress(OSError):
+            os.close(number)
+    for number in mine:
+        os.open(os.devnull, os.O_RDONLY)
+
+os.register_at_fork(after_in_child=again)
+source = b"def double(x, factor=2.0):\\n    print('hello')\\n    return factor * x\\n"
+report = judge.judge(load_folder(Path(sys.argv[1])), source, suite="public", engine=sys.argv[2])
+print(report.verdict, report.printed.strip(), report.log)
+"""
+
+
+@pytest.mark.parametrize("engine", ["local", *engines.ISOLATING])
+def test_a_library_that_opens_its_descriptors_anew_after_a_fork_costs_no_pipe(make_exercise, child, engine):
+    """As libuv does: it closes numbers, whatever has come to them since. The submission's prints got lost."""
+    process = child(FORKED, make_exercise().folder, engine)
+    assert process.communicate()[0] == "accepted hello \n"
+
+
 @pytest.mark.parametrize("engine", engines.ISOLATING)
 def test_eight_judgings_at_once_do_not_disturb_each_other(make_exercise, engine):
     """Honest and hostile ones side by side: each gets the verdict it gets alone."""
