@@ -498,6 +498,32 @@ def serve(
     return operators.serve(host, port, embedded=embedded)
 
 
+@command("queue")
+def queue(*, json: AsJson = False) -> int:
+    """Show what waits on a server to be judged, and what it failed to judge."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.queue(json=json)
+
+
+@command("audit")
+def audit(
+    *,
+    subject: Annotated[
+        str, typer.Option(metavar="ID", help="Only what was done to it: a submission, an account.")
+    ] = "",
+    by: Annotated[str, typer.Option(metavar="NAME", help="Only what this account did.")] = "",
+    organisation: Annotated[str, typer.Option(help="With --by: whose account it is.")] = "main",
+    limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 50,
+    before: Annotated[str, typer.Option(metavar="ID", help="Only what came before this line.")] = "",
+    json: AsJson = False,
+) -> int:
+    """Show who did what on a server."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.audit(subject, organisation, by, limit, before, json=json)
+
+
 User = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.")]
 Organisation = Annotated[str, typer.Option(help="Whose account it is.")]
 PasswordStdin = Annotated[

@@ -1,5 +1,6 @@
-"""What `serve`, `user`, `token` and `db` do: for whoever runs a server, on the machine that reaches its database."""
+"""What `serve`, `queue`, `audit`, `user`, `token` and `db` do, where the database of a server can be reached."""
 
+import datetime as dt
 import importlib.util
 import secrets
 import sys
@@ -29,6 +30,8 @@ _NEEDED = {
     "uvloop": "uvloop",
 }
 _DAY_SECONDS = 86400.0
+_FAULTS = 100
+"""How many submissions without a verdict are listed: more have one cause."""
 _SHORTEST_PASSWORD = 12
 
 
@@ -41,6 +44,64 @@ def serve(host: str, port: int, *, embedded: bool) -> int:
     from grader.server import serve as server  # noqa: PLC0415
 
     server.serve(found, host, port)
+    return 0
+
+
+def queue(*, json: bool) -> int:
+    """Print what waits in each queue, and the submissions that staff are to look at."""
+    with closing(_store()) as store:
+        lines, faults = store.lines(), store.faults(_FAULTS)
+    now = dt.datetime.now(dt.UTC)
+    waited = {each.queue: max(0, round((now - each.oldest).total_seconds())) for each in lines if each.oldest}
+    if json:
+        queues = [
+            {
+                "queue": each.queue,
+                "waiting": each.waiting,
+                "oldest_seconds": waited.get(each.queue),
+                "running": each.running,
+            }
+            for each in lines
+        ]
+        terminal.answer_json({"schema": "grader/queue/1", "queues": queues, "failed": faults})
+        return 0
+    for each in lines:
+        oldest = f"the first for {waited[each.queue]} s" if each.queue in waited else "-"
+        terminal.answer(f"{each.queue}\t{each.waiting} waiting\t{oldest}\t{each.running} being judged")
+    if not lines:
+        terminal.answer("nothing waits, and nothing is being judged")
+    for fault in faults:
+        terminal.answer(
+            "\t".join(
+                [fault.submission, fault.exercise, fault.learner, f"{fault.at:%Y-%m-%d %H:%M}", _one_line(fault.cause)]
+            )
+        )
+    if faults:
+        terminal.hint("these have no verdict, by our own fault: mend the cause, then grader rejudge ID")
+    return 0
+
+
+def audit(subject: str, organisation: str, name: str, limit: int, before: str, *, json: bool) -> int:
+    """Print who did what, the newest first."""
+    with closing(_store()) as store:
+        identity = _identity(store)
+        account = _account(identity, organisation, name).id if name else None
+        found = identity.audit(limit, before=before or None, account=account, subject=subject or None)
+    if json:
+        terminal.answer_json({"schema": "grader/audit/1", "entries": found})
+        return 0
+    for each in found:
+        details = " ".join(f"{key}={value}" for key, value in each.details.items())
+        columns = [
+            f"{each.at:%Y-%m-%d %H:%M:%S}",
+            each.name or "-",
+            each.action,
+            each.subject,
+            _one_line(details) or "-",
+        ]
+        terminal.answer("\t".join(columns))
+    if len(found) == limit:
+        terminal.hint(f"older ones: grader audit --before {found[-1].id}")
     return 0
 
 
@@ -193,6 +254,11 @@ def check_database(*, json: bool) -> int:
     if found != needed:
         terminal.hint("grader db upgrade")
     return 0 if found == needed else 1
+
+
+def _one_line(text: str) -> str:
+    """Make a text fit for a column: it may come from a submission."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def _store() -> "Store":

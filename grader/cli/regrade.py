@@ -217,19 +217,25 @@ def _apply(
         from grader import embedded  # noqa: PLC0415 - only a judge's installation has what it needs
 
         embedded.recover(store, settings, terminal.say)
-    begun = store.begin_regrade(
-        exercise.name,
-        exercise.version,
-        title=exercise.title,
-        by=settings.learner,
-        never_lower=chosen.never_lower,
-        queue=_queue(exercise) if service else "",
-    )
+    with store.together():
+        begun = store.begin_regrade(
+            exercise.name,
+            exercise.version,
+            title=exercise.title,
+            by=settings.learner,
+            never_lower=chosen.never_lower,
+            queue=_queue(exercise) if service else "",
+        )
+        if begun is not None and service:
+            from grader.store.identity import Identity  # noqa: PLC0415 - the server's extra
+
+            act = {"regrade": begun.regrade, "version": begun.version}
+            Identity(store).record("exercise.regrade", exercise.name, by=None, **act)
     if begun is None:
         earlier = [each for each in store.regrades(exercise.name) if each.version == exercise.version]
         return _outcome(store, earlier[0]) if earlier else _Outcome()
     if service:
-        _by_workers(store, begun, counter, detach=chosen.detach)
+        _by_workers(store, begun, _queue(exercise), counter, detach=chosen.detach)
     else:
         while queued := store.feed(begun.regrade, 1):
             embedded.judge_queued(store, queued[0], exercise, settings)
@@ -243,14 +249,20 @@ def _queue(exercise: Exercise) -> str:
     return queue_of(exercise)
 
 
-def _by_workers(store: "Store", begun: Regrading, counter: "_Counter", *, detach: bool) -> None:
-    """Queue what workers are to judge and, unless to `detach`, wait until they have; the sweep tells them."""
-    from grader.store import REGRADES_WAITING  # noqa: PLC0415 - SQLAlchemy is slow
-    from grader.store.identity import Identity  # noqa: PLC0415 - the server's extra
+def _by_workers(store: "Store", begun: Regrading, queue: str, counter: "_Counter", *, detach: bool) -> None:
+    """Queue what workers are to judge and, unless to `detach`, wait until they have.
 
-    Identity(store).record("exercise.regrade", begun.exercise, by=None, regrade=begun.regrade, version=begun.version)
+    They are told at once where the environment names the broker, else by the next sweep.
+    """
+    from grader.queue import Queue, address  # noqa: PLC0415 - the server's extra
+    from grader.store import REGRADES_WAITING  # noqa: PLC0415 - SQLAlchemy is slow
+
+    broker = {"GRADER_BROKER_URL", "GRADER_BROKER_URL_FILE"} & os.environ.keys()
+    bell = Queue(address("GRADER_BROKER_URL")) if broker else None
     while True:
-        store.feed(begun.regrade, REGRADES_WAITING)
+        queued = store.feed(begun.regrade, REGRADES_WAITING)
+        if bell is not None:
+            bell.send(queue, len(queued))
         seen = store.regrade(begun.regrade)
         if detach or seen.ended_at is not None:
             return

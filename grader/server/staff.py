@@ -32,8 +32,9 @@ def list_submissions(
 def rejudge(submission: str, on: On, who: Who) -> shapes.Accepted:
     """Judge a submission again, with its seed: the same version gives the same verdict."""
     queue = _queue(on, submission)
-    queued = on.store.rejudge(submission, queue=queue)
-    on.identity.record("submission.rejudge", submission, by=who.account, judging=queued.judging)
+    with on.store.together():
+        queued = on.store.rejudge(submission, queue=queue)
+        on.identity.record("submission.rejudge", submission, by=who.account, judging=queued.judging)
     on.bell.send(queue)
     return _accepted(queued)
 
@@ -42,8 +43,9 @@ def rejudge(submission: str, on: On, who: Who) -> shapes.Accepted:
 def overrule(submission: str, why: shapes.Overruling, on: On, who: Who) -> shapes.Accepted:
     """Judge a submission again without the policy that it violated; who did so and why is kept."""
     queue = _queue(on, submission)
-    queued = on.store.overrule(submission, staff=who.learner, reason=why.reason.strip(), queue=queue)
-    on.identity.record("submission.overrule", submission, by=who.account, judging=queued.judging)
+    with on.store.together():
+        queued = on.store.overrule(submission, staff=who.learner, reason=why.reason.strip(), queue=queue)
+        on.identity.record("submission.overrule", submission, by=who.account, judging=queued.judging)
     on.bell.send(queue)
     return _accepted(queued)
 
@@ -67,18 +69,19 @@ def list_candidates(
 def regrade(exercise: str, wanted: shapes.NewRegrade, on: On, who: Who) -> shapes.Regraded:
     """Judge all of these again, in the background, after everyone who waits for a first verdict."""
     found = on.catalogue.load(exercise)
-    begun = on.store.begin_regrade(
-        found.name,
-        found.version,
-        title=found.title,
-        by=who.learner,
-        never_lower=wanted.never_lower,
-        queue=queue_of(found),
-        organisation=who.organisation,
-    )
-    if begun is None:
-        return shapes.Regraded(regrade=None)
-    on.identity.record("exercise.regrade", exercise, by=who.account, regrade=begun.regrade, version=found.version)
+    with on.store.together():
+        begun = on.store.begin_regrade(
+            found.name,
+            found.version,
+            title=found.title,
+            by=who.learner,
+            never_lower=wanted.never_lower,
+            queue=queue_of(found),
+            organisation=who.organisation,
+        )
+        if begun is None:
+            return shapes.Regraded(regrade=None)
+        on.identity.record("exercise.regrade", exercise, by=who.account, regrade=begun.regrade, version=found.version)
     on.bell.send(queue_of(found), len(on.store.feed(begun.regrade, REGRADES_WAITING)))
     return shapes.Regraded(regrade=shapes.Regrade.model_validate(on.store.regrade(begun.regrade)))
 

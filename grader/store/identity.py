@@ -100,11 +100,12 @@ class Poll(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the audit trail; `account` is who did it, None where nobody was logged in."""
+    """One line of the audit trail; `account` is who did it, and `name` as what, None where nobody was logged in."""
 
     id: str
     at: dt.datetime
     account: str | None
+    name: str | None
     action: str
     subject: str
     details: dict[str, Any]
@@ -366,7 +367,13 @@ class Identity:
         self, limit: int, *, before: str | None = None, account: str | None = None, subject: str | None = None
     ) -> list[Entry]:
         """Return the audit trail, the newest first; the next page is what came `before` the last id of this one."""
-        query = select(models.Audit).order_by(models.Audit.id.desc()).limit(limit)
+        query = (
+            select(models.Audit, models.Learner.name)
+            .outerjoin(models.Account, models.Account.id == models.Audit.account_id)
+            .outerjoin(models.Learner, models.Learner.id == models.Account.learner_id)
+            .order_by(models.Audit.id.desc())
+            .limit(limit)
+        )
         if before is not None:
             query = query.where(models.Audit.id < before)
         if account is not None:
@@ -379,11 +386,12 @@ class Identity:
                     id=row.id,
                     at=row.at,
                     account=row.account_id,
+                    name=name,
                     action=row.action,
                     subject=row.subject,
                     details=row.details,
                 )
-                for row in session.scalars(query)
+                for row, name in session.execute(query)
             ]
 
     def _find(self, *where: ColumnElement[bool]) -> Account | None:

@@ -40,6 +40,26 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     never_lower: bool
 
 
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue: how many judgings wait in it, since when the first of them, and how many are being judged."""
+
+    queue: str
+    waiting: int
+    oldest: dt.datetime | None
+    running: int
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """A submission without a verdict, by our own fault; `cause` is the last line of the judging's log."""
+
+    judging: str
+    submission: str
+    exercise: str
+    learner: str
+    at: dt.datetime
+    cause: str
+
+
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
     """One judging in the list of a submission's; `version` is the exercise's that it was judged against.
 

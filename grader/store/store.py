@@ -5,6 +5,7 @@ Each method is one transaction. What it returns is plain data; no session or row
 
 import datetime as dt
 import hashlib
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -33,8 +34,10 @@ from grader.store.records import (
     Attempt,
     Candidate,
     Claim,
+    Fault,
     Filed,
     Judged,
+    Line,
     Message,
     Place,
     Progress,
@@ -58,16 +61,34 @@ class Store:
         """`faults` turns the database's errors into ours, around each transaction."""
         self._engine = engine
         self._faults = faults
+        self._joint = threading.local()
 
     @contextmanager
     def transaction(self, *, writes: bool) -> Iterator[Session]:
-        """Open a session, committed at the end unless an error leaves it."""
+        """Open a session, committed at the end unless an error leaves it; within `together`, its session."""
+        joint: Session | None = getattr(self._joint, "session", None)
+        if joint is not None:
+            yield joint
+            return
         with (
             self._faults(),
             Session(self._engine.execution_options(writes=writes), autoflush=False) as session,
             session.begin(),
         ):
             yield session
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make one transaction of all that this thread does with the store within: an act, and its line in the audit.
+
+        Unless an error leaves it, all of it is kept.
+        """
+        with self.transaction(writes=True) as session:
+            self._joint.session = session
+            try:
+                yield
+            finally:
+                self._joint.session = None
 
     def close(self) -> None:
         """Close the connections that are open; the store can still be used, and opens new ones."""
@@ -335,6 +356,40 @@ class Store:
         """Return since when the longest has waited in each queue that has any."""
         with self.transaction(writes=False) as session:
             return outbox.oldest(session)
+
+    def lines(self) -> list[Line]:
+        """Return the queues that have any judging that waits or is being judged, by name."""
+        count = select(Judging.queue, func.count()).where(writes.RUNNING, Judging.queue != "").group_by(Judging.queue)
+        with self.transaction(writes=False) as session:
+            waiting, oldest = outbox.waiting(session), outbox.oldest(session)
+            running = {queue: number for queue, number in session.execute(count)}  # noqa: C416  rows have no type
+        return [
+            Line(queue=queue, waiting=waiting.get(queue, 0), oldest=oldest.get(queue), running=running.get(queue, 0))
+            for queue in sorted(waiting.keys() | running.keys())
+        ]
+
+    def faults(self, limit: int) -> list[Fault]:
+        """Return submissions to a service whose judging failed by our own fault, the newest first."""
+        query = (
+            select(Judging, Submission, Learner.name)
+            .join(Submission, Submission.id == Judging.submission_id)
+            .join(Learner, Learner.id == Submission.learner_id)
+            .where(Judging.verdict == Verdict.INTERNAL_ERROR.value, Judging.id == standing(), Judging.queue != "")
+            .order_by(Judging.finished_at.desc(), Judging.id.desc())
+            .limit(limit)
+        )
+        with self.transaction(writes=False) as session:
+            return [
+                Fault(
+                    judging=judging.id,
+                    submission=submission.id,
+                    exercise=submission.exercise,
+                    learner=learner,
+                    at=judging.finished_at or judging.created_at,
+                    cause=(judging.log.strip().splitlines() or ["nothing is known"])[-1],
+                )
+                for judging, submission, learner in session.execute(query)
+            ]
 
     def line(self) -> dict[str, int]:
         """Return the `position` of every judging that waits."""

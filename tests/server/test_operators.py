@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,70 @@ def test_a_password_may_come_from_standard_input(run, identity):
     assert code == 2
     assert "E1205" in told
     assert identity.by_name("main", "bob") is None
+
+
+def send(store, learner, exercise="softmax"):
+    """Send a file to be judged by a worker."""
+    return store.add_submission(
+        learner=learner,
+        exercise=exercise,
+        version="1",
+        title="Softmax",
+        filename="softmax.py",
+        source=b"x = 1\n",
+        seed="0" * 32,
+        queue="cpu",
+    )
+
+
+def test_the_queue_shows_what_waits_and_what_failed(run, where):
+    """What waits, what is being judged, and whose submission has no verdict, by whose fault."""
+    assert run("queue")[:2] == (0, "nothing waits, and nothing is being judged\n")
+    with closing(open_store(where)) as store:
+        failed, running = send(store, "main/ada"), send(store, "main/bob")
+        send(store, "main/eve")
+        claim = store.claim(failed.judging, "a:1", 60.0)
+        assert claim
+        store.give_up(claim, "Traceback\nits worker was\x1b[2J lost 3 times")
+        assert store.claim(running.judging, "a:1", 60.0)
+    shown = json.loads(run("queue", "--json")[1])
+    (line,) = shown["queues"]
+    assert (line["queue"], line["waiting"], line["running"]) == ("cpu", 1, 1)
+    assert 0 <= line["oldest_seconds"] < 60
+    (fault,) = shown["failed"]
+    assert (fault["submission"], fault["learner"]) == (failed.submission, "main/ada")
+    code, printed, told = run("queue")
+    assert code == 0
+    assert re.fullmatch(r"cpu\t1 waiting\tthe first for \d+ s\t1 being judged", printed.splitlines()[0])
+    assert printed.splitlines()[1].split("\t")[::2] == [
+        failed.submission,
+        "main/ada",
+        "its worker was [2J lost 3 times",
+    ]
+    assert "grader rejudge ID" in told
+    with closing(open_store(where)) as store:
+        store.rejudge(failed.submission, queue="cpu")  # somebody looks after it
+    assert json.loads(run("queue", "--json")[1])["failed"] == []
+
+
+def test_the_audit_tells_who_did_what(run, identity):
+    """The newest first, by name, as much as asked for, and of one account or subject alone."""
+    identity.add_organisation("main")
+    ada = identity.add_account("main", "ada", role="operator")
+    for number in range(3):
+        identity.record("submission.rejudge", f"s_{number}", by=ada.id, judging="j_\t1")
+    entries = json.loads(run("audit", "--json")[1])["entries"]
+    assert [each["subject"] for each in entries][:3] == ["s_2", "s_1", "s_0"]
+    assert entries[-1]["name"] is None  # the account itself was made by nobody who was logged in
+    code, printed, told = run("audit", "--by", "ada", "--limit", "2")
+    assert code == 0
+    assert [line.split("\t")[1:] for line in printed.splitlines()] == [
+        ["main/ada", "submission.rejudge", f"s_{number}", "judging=j_ 1"] for number in (2, 1)
+    ]
+    older = told.split()[-1]
+    assert run("audit", "--by", "ada", "--before", older)[1].count("\n") == 1
+    assert run("audit", "--subject", "s_1")[1].count("\n") == 1
+    assert run("audit", "--by", "nobody")[0] == 5
 
 
 @pytest.mark.parametrize("where", ["sqlite"], indirect=True)
