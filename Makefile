@@ -18,7 +18,8 @@ help: ## list the targets
 demo: .venv/judge.stamp ## judge a right, a wrong, a slow and a hostile submission (no torch needed)
 	@PATH=".venv/bin:$$PATH" sh docs/demo/run
 
-test: lint sandbox ## all checks and all tests; installs everything
+test: .venv/test.stamp ## all checks and all tests; installs everything
+	@$(MAKE) --no-print-directory --jobs=2 lint sandbox
 	@.venv/bin/python -m pytest -n 3 --durations 20
 
 lint: .venv/test.stamp ## ruff and mypy
