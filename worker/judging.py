@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from grader import judge, notebook
+from grader import judge, local, notebook
 from grader.errors import GraderError, OurFault
 from grader.owner import me
 from grader.report import Report
@@ -45,6 +45,7 @@ class Judges:
 
     def __init__(self, store: Store, catalogue: Catalogue, *, engine: str, secret: bytes, lease_seconds: float) -> None:
         """From now on SIGTERM means: put back what is being judged or, where nothing is, end."""
+        local.let_others_first()
         self._store = store
         self._catalogue = catalogue
         self._engine = engine

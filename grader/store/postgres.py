@@ -3,14 +3,18 @@
 The database itself must exist, empty or a grader's. Nothing said about it holds its password.
 """
 
+import functools
 import os
+import select
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import psycopg
 from psycopg import errors
-from sqlalchemy import URL, Connection, Engine, create_engine, inspect, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from grader.errors import OurFault
@@ -70,7 +74,6 @@ def connect(url: URL) -> Engine:
         pool_size=20,
         max_overflow=0,  # opening one takes longer than most transactions
         pool_timeout=BUSY_SECONDS,
-        pool_pre_ping=True,
         hide_parameters=True,  # sources and hashes have no place in a log
         connect_args={
             "connect_timeout": BUSY_SECONDS,
@@ -78,6 +81,7 @@ def connect(url: URL) -> Engine:
             "options": f"{url.query.get('options', '')} {settings}",
         },
     )
+    event.listen(engine, "checkout", functools.partial(_look, engine.dialect))
     alive = weakref.WeakSet([engine])
 
     def forget() -> None:
@@ -87,6 +91,20 @@ def connect(url: URL) -> Engine:
 
     os.register_at_fork(after_in_child=forget)
     return engine
+
+
+def _look(dialect: Dialect, connection: Any, *_: object) -> None:
+    """Have the pool open another connection where the server has ended this one: then there is something to read.
+
+    To ask the server whether it is there, as `pool_pre_ping` does, takes as long as most of our questions.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        try:
+            dialect.do_ping(connection)
+        except psycopg.Error as error:
+            raise DisconnectionError(str(error)) from error
 
 
 def _prepare(connection: Connection, where: str, head: str) -> None:

@@ -60,6 +60,10 @@ class Store:
     def __init__(self, engine: Engine, faults: Callable[[], AbstractContextManager[None]]) -> None:
         """`faults` turns the database's errors into ours, around each transaction."""
         self._engine = engine
+        # PostgreSQL shows each statement what is committed by then, with or without a transaction around them; BEGIN
+        # and COMMIT are questions of their own to it, and a request that only reads would wait for them.
+        own = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {}
+        self._engines = {False: engine.execution_options(**own), True: engine.execution_options(writes=True)}
         self._faults = faults
         self._joint = threading.local()
 
@@ -72,7 +76,7 @@ class Store:
             return
         with (
             self._faults(),
-            Session(self._engine.execution_options(writes=writes), autoflush=False) as session,
+            Session(self._engines[writes], autoflush=False) as session,
             session.begin(),
         ):
             yield session

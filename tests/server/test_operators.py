@@ -6,6 +6,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -138,6 +139,7 @@ def test_the_audit_tells_who_did_what(run, identity):
     ada = identity.add_account("main", "ada", role="operator")
     for number in range(3):
         identity.record("submission.rejudge", f"s_{number}", by=ada.id, judging="j_\t1")
+        time.sleep(0.002)  # ids sort by the millisecond
     entries = json.loads(run("audit", "--json")[1])["entries"]
     assert [each["subject"] for each in entries][:3] == ["s_2", "s_1", "s_0"]
     assert entries[-1]["name"] is None  # the account itself was made by nobody who was logged in

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import threading
 import time
 
 import argon2
@@ -317,6 +318,32 @@ def test_whatever_changes_leaves_a_line(identity, ada):
     assert {entry.action: entry.details for entry in entries}["submission.overrule"] == {"reason": "a slip of ours"}
     assert PASSWORD not in str(entries)
     assert token not in str(entries)
+
+
+def test_an_act_and_its_line_are_kept_together_or_not_at_all(store, identity, ada, send):
+    """Where the line cannot be written nothing was done; what another thread stores meanwhile is its own."""
+    sent = send(store).submission
+    others = []
+
+    def act(by):
+        with store.together():
+            if store._engine.dialect.name == "postgresql":  # SQLite has one writer at a time
+                thread = threading.Thread(target=lambda: others.append(send(store, learner="bob").submission))
+                thread.start()
+                thread.join()
+            judging = store.rejudge(sent).judging
+            identity.record("submission.rejudge", sent, by=by, judging=judging)
+
+    with pytest.raises(IntegrityError):
+        act("a_nobody")
+    assert len(store.submission(sent).judgings) == 1
+    assert identity.audit(9, subject=sent) == []
+    assert all(store.source(each) for each in others)
+    act(ada.id)
+    assert len(store.submission(sent).judgings) == 2
+    (entry,) = identity.audit(9, subject=sent)
+    assert (entry.account, entry.name) == (ada.id, "school/ada")
+    assert entry.details == {"judging": store.submission(sent).judgings[1].judging}
 
 
 def test_the_audit_trail_comes_in_pages(identity, ada):

@@ -202,6 +202,15 @@ def test_a_claim_is_kept_for_as_long_as_it_takes(at):
     assert at.row(judging).tries == 1
 
 
+def test_judging_lets_others_on_the_machine_go_first(at):
+    """By the priority of its processes and, where the kernel weighs sessions, of theirs."""
+    at.worker()
+    process = at.holder(at.add(SLOW))
+    session = Path(f"/proc/{process}/autogroup")
+    assert os.getpriority(os.PRIO_PROCESS, process) == os.getpriority(os.PRIO_PROCESS, 0) + 5
+    assert not session.exists() or session.read_text(encoding="ascii").split()[1:] == ["nice", "5"]
+
+
 def test_sigterm_lets_what_runs_end(at):
     """No new claims; what waits waits for another worker."""
     worker = at.worker()
