@@ -1,6 +1,7 @@
 """Run the API: over PostgreSQL and a broker, or embedded, judging in the same process tree over SQLite."""
 
 import signal
+import sys
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _DRAIN_SECONDS = 10
 """How long requests and streams under way may take to end after SIGTERM."""
+_SWITCH_SECONDS = 0.0005
+"""How long a thread may keep others waiting: Python's 5 ms are as long as a request takes, and it has many turns."""
 _IDLE_SECONDS = 75
 """How long a connection without a request stays open: longer than a proxy's, lest it uses one that is closing."""
 
@@ -25,6 +28,7 @@ _IDLE_SECONDS = 75
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises what opening the store, or the engine, raises."""
     # The judges are forked first: nothing may have started a thread before.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     with _bell(settings) as bell, closing(open_store(address(settings))) as store:
         from grader.server.app import create  # noqa: PLC0415  loads after the fork, while the judges do
 

@@ -12,7 +12,7 @@ import datetime as dt
 import functools
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, Select, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from grader.store.models import Judging, Outbox, Submission
@@ -91,9 +91,14 @@ def first(session: Session, queue: str, without: Collection[str]) -> Judging | N
 
 def position(session: Session, judging: str) -> int | None:
     """Return how many are before a judging in the line of its queue; None if it does not wait."""
-    queue = select(Outbox.queue).where(Outbox.judging_id == judging).scalar_subquery()
+    return session.scalar(_position(), {"judging": judging})
+
+
+@functools.cache  # as above
+def _position() -> Select[int]:
+    queue = select(Outbox.queue).where(Outbox.judging_id == bindparam("judging")).scalar_subquery()
     line = _line(Outbox.queue == queue).subquery()
-    return session.scalar(select(line.c.before).where(line.c.judging_id == judging))
+    return select(line.c.before).where(line.c.judging_id == bindparam("judging"))
 
 
 def positions(session: Session) -> dict[str, int]:
