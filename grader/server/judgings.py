@@ -27,9 +27,9 @@ _RETRY_MILLISECONDS = 1000
 
 
 @routes.get("/v1/judgings/{judging}")
-def show_judging(judging: str, on: On, progress: Judging) -> shapes.Judging:
+async def show_judging(judging: str, on: On, progress: Judging) -> shapes.Judging:
     """Show how far a judging is."""
-    before = on.store.position(judging) if progress.status == "queued" else None
+    before = await on.watch.before(judging) if progress.status == "queued" else None
     return _shape((progress, before))
 
 

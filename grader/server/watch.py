@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -12,6 +13,8 @@ from grader.store import Progress, Store
 
 _PERIOD_SECONDS = 0.25
 _PATIENCE_SECONDS = 15.0
+_LINE_SECONDS = 0.5
+"""How long places in the line are good for."""
 
 Seen = tuple[Progress, int | None]
 """How far a judging is and, while it is queued, how many come before it."""
@@ -27,6 +30,19 @@ class Watch:
         self._seen: dict[str, Seen] = {}
         self._looked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._line: dict[str, int] = {}
+        self._line_until = 0.0
+        self._counting = asyncio.Lock()
+
+    async def before(self, judging: str) -> int | None:
+        """Return how many come before a judging that waits, as it was a moment ago; a class asks all at once."""
+        async with self._counting:
+            if time.monotonic() >= self._line_until:
+                self._line = await run_in_threadpool(self._store.line)
+                self._line_until = time.monotonic() + _LINE_SECONDS
+        if judging in self._line:
+            return self._line[judging]
+        return await run_in_threadpool(self._store.position, judging)  # it has just come, or been claimed
 
     async def follow(self, judging: str) -> AsyncIterator[Seen | None]:
         """Yield how far a judging is, at each look; None where the database did not answer."""

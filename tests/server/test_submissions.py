@@ -7,7 +7,7 @@ import json
 import nbformat
 import pytest
 
-from grader.server import bodies
+from grader.server import bodies, watch
 from grader.store.models import Judging, Outbox, Source, Submission
 from grader.verdict import Verdict
 from tests.server.conftest import RIGHT_SOURCE, moment, problem
@@ -70,6 +70,24 @@ def test_a_form_is_stored_and_queued_before_the_answer(client, ada, world, bell)
     assert bell.queues == ["cpu"]
     for link in ("submission", "judging"):
         assert client.get(accepted["links"][link], headers=ada).json()[link] == accepted[link]
+
+
+def test_a_place_in_the_line_is_told(client, ada, as_, world, monkeypatch):
+    """By the line as it was a moment ago; one that has come since is looked up, one that has gone has no place."""
+    monkeypatch.setattr(watch, "_LINE_SECONDS", 3600.0)
+    first, second = world.send(ADA), world.send("main/learner")
+
+    def before(judging, headers):
+        return client.get(f"/v1/judgings/{judging}", headers=headers).json()["before"]
+
+    assert [before(first.judging, ada), before(second.judging, as_("main/learner"))] == [0, 1]
+    third = world.send(ADA)
+    assert before(third.judging, ada) == 2
+    world.judge(first)
+    assert before(first.judging, ada) is None
+    assert before(second.judging, as_("main/learner")) == 1  # as it was
+    monkeypatch.setattr(client.app.state.service.watch, "_line_until", 0.0)
+    assert before(second.judging, as_("main/learner")) == 0
 
 
 @pytest.mark.parametrize(
