@@ -46,14 +46,16 @@ def die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def let_others_first() -> None:
+def let_others_first(*, session: bool) -> None:
     """Take a third of the share of a core that others get who want it too, with all processes that this one starts.
 
-    An API on the same machine then answers at once; no less, since a submission's time passes while it waits.
+    An API on the same machine then answers at once; no less, since a submission's time passes while it waits. With
+    `session`, so does all of this session, which the kernel may weigh as a whole: never a terminal's, or the API's own.
     """
     os.nice(_NICE)
-    with contextlib.suppress(OSError):  # the kernel may weigh sessions, whatever their processes' priority
-        Path("/proc/self/autogroup").write_text(str(_NICE), encoding="ascii")
+    if session:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(_NICE), encoding="ascii")
 
 
 class LocalEngine:

@@ -45,7 +45,7 @@ class Judges:
 
     def __init__(self, store: Store, catalogue: Catalogue, *, engine: str, secret: bytes, lease_seconds: float) -> None:
         """From now on SIGTERM means: put back what is being judged or, where nothing is, end."""
-        local.let_others_first()
+        local.let_others_first(session=os.getsid(0) == os.getppid())  # the worker's own, not a terminal's
         self._store = store
         self._catalogue = catalogue
         self._engine = engine

@@ -85,7 +85,7 @@ def _leave(work: Callable[[], None]) -> None:
 def _keep(config: Config, database: Path | str, lanes: int, ears: int) -> None:
     """Keep that many lanes alive, until SIGTERM."""
     judge.one_thread()
-    local.let_others_first()
+    local.let_others_first(session=False)
     importlib.import_module("grader.suite")  # NumPy and pytest, once for all judges to come
     running: set[int] = set()
     try:
