@@ -20,7 +20,8 @@ from grader.owner import me
 from grader.report import Report
 
 if TYPE_CHECKING:
-    from grader.store import Claim, Queued, Store
+    from grader.records import Claim, Queued
+    from grader.store import Store
 
 _LEASE_MARGIN_SECONDS = 60.0
 _RECOVERY_LEASE_SECONDS = 900.0

@@ -181,6 +181,11 @@ CATALOGUE = {
         "The command asks a server for something, and this machine judges by itself.",
         "grader auth login https://HOST, or set GRADER_SERVER.",
     ),
+    "E2126": Entry(
+        "the submission can no longer be cancelled",
+        "Only what still waits for its first judging can be: once code has run, it is an attempt.",
+        "`grader watch ID` waits for its verdict; another file can be submitted at any time.",
+    ),
     "E2201": Entry(
         "a folder's name cannot be an exercise's name",
         "Folder, module and exercise have one name: small letters and digits, words joined by hyphens.",
@@ -512,6 +517,11 @@ CATALOGUE = {
         "the login at the OpenID provider failed",
         "It was refused, took too long, began in another browser, or the provider's answer does not hold.",
         "Begin again at /v1/oidc/login.",
+    ),
+    "cancelled": Entry(
+        "verdict: withdrawn before it was judged",
+        "`grader cancel` took it out of the queue: it is not scored, no attempt is used.",
+        "Submit again when you are ready.",
     ),
     "internal_error": Entry(
         "verdict: we could not judge",

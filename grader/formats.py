@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 
 from grader.report import Report, TestReport
-from grader.verdict import Verdict
+from grader.verdict import UNJUDGED, Verdict
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -138,9 +138,9 @@ def _junit_case(suite: ET.Element, report: Report, test: TestReport) -> None:
 def gradescope(report: Report) -> str:
     """Write Gradescope's `results.json`.
 
-    Gradescope leaves a submission ungraded when there is no score; so does our own fault.
+    Gradescope leaves a submission ungraded when there is no score; so does what was not judged.
     """
-    ours = report.verdict is Verdict.INTERNAL_ERROR
+    unjudged = report.verdict in UNJUDGED
     result: dict[str, object] = {
         "execution_time": round(report.usage.wall_seconds, 3),
         "output": safe("\n".join(filter(None, (overruled(report), report.message))))
@@ -167,6 +167,6 @@ def gradescope(report: Report) -> str:
             for name in ("exercise", "exercise_version", "verdict", "seed", "submission", "judging")
         },
     }
-    if not ours:
+    if not unjudged:
         result["score"] = report.score
     return to_json(result)

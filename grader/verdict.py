@@ -1,12 +1,13 @@
-"""The ten verdicts a test or a judging can end with."""
+"""The verdicts a test or a judging can end with."""
 
 from collections.abc import Iterable
 from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """How a test ended; members stand in order, worst first."""
+    """How a test or a judging ended; members stand in order, worst first. No test is ever cancelled."""
 
+    CANCELLED = "cancelled"
     INTERNAL_ERROR = "internal_error"
     POLICY_VIOLATION = "policy_violation"
     PROTOCOL_VIOLATION = "protocol_violation"
@@ -18,6 +19,9 @@ class Verdict(StrEnum):
     WRONG_ANSWER = "wrong_answer"
     ACCEPTED = "accepted"
 
+
+UNJUDGED = (Verdict.CANCELLED, Verdict.INTERNAL_ERROR)
+"""They say nothing about a submission: it is not scored, uses no attempt, and speaks for nobody."""
 
 _SEVERITY = {verdict: rank for rank, verdict in enumerate(Verdict)}
 

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 from grader import judge, local, notebook
 from grader.errors import GraderError, OurFault
 from grader.owner import me
+from grader.records import Claim
 from grader.report import Report
 from grader.server.catalogue import Catalogue
-from grader.store import LOST_TRIES, Claim, Store
+from grader.store import LOST_TRIES, Store
 from grader.verdict import Verdict
 
 if TYPE_CHECKING:

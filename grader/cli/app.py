@@ -215,6 +215,18 @@ def submit(
     return students.submit(targets, Format.JSON if json else form, engine, server, timeout)
 
 
+@command("cancel")
+def cancel(
+    submission: Annotated[str, typer.Argument(metavar="ID", help="A submission or judging.")],
+    *,
+    server: Server = "",
+) -> int:
+    """Withdraw a submission before its judging begins."""
+    from grader.cli import students  # noqa: PLC0415
+
+    return students.cancel(submission, server)
+
+
 @command("watch")
 def watch(
     submission: Annotated[str, typer.Argument(metavar="ID", help="A submission or judging.")],

@@ -20,16 +20,13 @@ from grader.report import Report, TestReport
 from grader.verdict import Verdict
 
 if TYPE_CHECKING:
-    from grader.cli.remote import Attempt as RemoteAttempt
-    from grader.cli.remote import Judged as RemoteJudged
-    from grader.cli.remote import Place
     from grader.engine import Finding, Kind
     from grader.errors import GraderError
     from grader.exercise import Exercise
+    from grader.records import Attempt, Judged, Place
     from grader.regrade import Change, Mark
-    from grader.store import Attempt, Judged
 
-_STYLES = {Verdict.ACCEPTED: "bold green", Verdict.INTERNAL_ERROR: "bold magenta"}
+_STYLES = {Verdict.ACCEPTED: "bold green", Verdict.INTERNAL_ERROR: "bold magenta", Verdict.CANCELLED: "bold"}
 _UNICODE = ("✓", "✗", "·")
 _ASCII = ("ok", "NO", "-")
 
@@ -152,7 +149,7 @@ def exercises_page(exercises: "Iterable[Exercise]") -> Iterator[RenderableType]:
         yield Text()
 
 
-def history_page(attempts: "Iterable[Attempt | RemoteAttempt]", lost: set[str]) -> Table:
+def history_page(attempts: "Iterable[Attempt]", lost: set[str]) -> Table:
     """Lay out submissions: attempt, when, verdict or status, score, ids. Times are local."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("attempt", "when", "verdict", "points", "submission", "file"):
@@ -171,7 +168,7 @@ def history_page(attempts: "Iterable[Attempt | RemoteAttempt]", lost: set[str]) 
     return table
 
 
-def _other(judged: "Judged | RemoteJudged") -> list[str]:
+def _other(judged: "Judged") -> list[str]:
     """Lay out a judging that does not stand: when it ended, what it gave, its id, and why it says nothing."""
     ended = judged.phases.get("stored")
     when = ended.astimezone().strftime("%Y-%m-%d %H:%M") if ended else ""

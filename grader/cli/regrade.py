@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from grader.cli.remote import Remote
-    from grader.store import Candidate, Store
+    from grader.records import Candidate
+    from grader.store import Store
 
 _PAGE = 1000
 _LOOK_SECONDS = 1.0

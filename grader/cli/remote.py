@@ -25,9 +25,9 @@ from grader.cli.live import Journey
 from grader.config import Config
 from grader.errors import GaveUp, GraderError, LoginNeeded, OurFault, UsageError
 from grader.exercise import Published
+from grader.records import Attempt, Place, Queued
 from grader.regrade import Change, Regrading
 from grader.report import SCHEMA, Report
-from grader.verdict import Verdict
 
 SEND_PATIENCE_SECONDS = 60.0
 WAIT_PATIENCE_SECONDS = 300.0
@@ -52,15 +52,6 @@ class Interrupted(KeyboardInterrupt):
         self.kept = kept
 
 
-class Accepted(msgspec.Struct, frozen=True):
-    """A submission is stored, its judging queued."""
-
-    submission: str
-    judging: str
-    attempt: int
-    replayed: bool = False
-
-
 class Account(msgspec.Struct, frozen=True):
     """Who is logged in."""
 
@@ -76,47 +67,6 @@ class Account(msgspec.Struct, frozen=True):
     def learner(self) -> str:
         """The account as people say it."""
         return f"{self.organisation}/{self.name}"
-
-
-class Judged(msgspec.Struct, frozen=True):
-    """One judging of a submission, as `grader.store.Judged`."""
-
-    judging: str
-    ordinal: int
-    status: str
-    verdict: Verdict | None
-    score: float | None
-    max_score: float | None
-    counts: bool
-    queue: str
-    version: str
-    phases: dict[str, dt.datetime]
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """One line of a history, as `grader.store.Attempt`, which this installation may not have."""
-
-    attempt: int
-    submission: str
-    judging: str
-    created_at: dt.datetime
-    status: str
-    verdict: Verdict | None
-    score: float | None
-    max_score: float | None
-    sha256: str
-    filename: str
-    others: list[Judged] = []
-
-
-class Place(msgspec.Struct, frozen=True):
-    """One line of a leaderboard."""
-
-    rank: int
-    name: str
-    score: float
-    max_score: float
-    reached_at: dt.datetime
 
 
 class _Regraded(msgspec.Struct):
@@ -296,7 +246,7 @@ class Remote:
             terminal.say(f"{subject}, is submission {queued.submission}, attempt {queued.attempt}")
         parcel.drop()
 
-    def _deliver(self, parcel: parcels.Parcel, until: float | None) -> Accepted:
+    def _deliver(self, parcel: parcels.Parcel, until: float | None) -> Queued:
         left = math.inf if until is None else max(_SHORTEST_SECONDS, until - time.monotonic())
         self.client.unsure = parcel.orphan
         try:
@@ -318,11 +268,11 @@ class Remote:
         parcel.drop()
         return queued
 
-    def _post(self, parcel: parcels.Parcel, left: float) -> Accepted:
+    def _post(self, parcel: parcels.Parcel, left: float) -> Queued:
         held = parcel.content
         body = {"exercise": held.exercise, "filename": held.filename, "source_base64": held.source}
         return self.client.send(
-            "POST", "/v1/submissions", Accepted, body, key=held.key, patience=SEND_PATIENCE_SECONDS, left=left
+            "POST", "/v1/submissions", Queued, body, key=held.key, patience=SEND_PATIENCE_SECONDS, left=left
         )
 
     def rejudge(self, which: str, reason: str, seconds: float | None) -> Report:
@@ -330,11 +280,18 @@ class Remote:
         until = None if seconds is None else time.monotonic() + seconds
         path = f"/v1/submissions/{quote(which, safe='')}"
         if reason:
-            queued = self.client.send("POST", f"{path}/overruling", Accepted, {"reason": reason}, patience=0)
+            queued = self.client.send("POST", f"{path}/overruling", Queued, {"reason": reason}, patience=0)
         else:
-            queued = self.client.send("POST", f"{path}/judgings", Accepted, patience=0)
+            queued = self.client.send("POST", f"{path}/judgings", Queued, patience=0)
         terminal.say(f"submission {queued.submission} judged again as {queued.judging}")
         return self.follow(queued.judging, queued.submission, queued.submission, until)
+
+    def cancel(self, which: str) -> str:
+        """Withdraw a submission, or that of a judging, before its judging begins; returns its id."""
+        if which.startswith("j_"):
+            which = self.client.get(f"/v1/judgings/{quote(which, safe='')}", _Judging).submission
+        self.client.send("POST", f"/v1/submissions/{quote(which, safe='')}/cancellation", _Submission)
+        return which
 
     def watch(self, which: str, seconds: float | None) -> Report:
         """Wait for a judging, or for the latest of a submission; see `submit`."""

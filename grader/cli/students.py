@@ -26,9 +26,8 @@ from grader.report import Report
 from grader.verdict import Verdict
 
 if TYPE_CHECKING:
-    from grader.cli.remote import Attempt as RemoteAttempt
     from grader.cli.remote import Remote
-    from grader.store import Attempt
+    from grader.records import Attempt
 
 MAX_FILE_BYTES = 16 * 2**20
 INTERRUPTED = 130
@@ -242,7 +241,7 @@ def print_remote(remote: "Remote", wait: Callable[[], Report], form: Format) -> 
     except Interrupted as error:
         if error.submission:
             terminal.say(f"\ndetached: submission {error.submission} is judged all the same")
-            terminal.hint(f"grader watch {error.submission}")
+            terminal.hint(f"grader watch {error.submission}, or while it waits: grader cancel {error.submission}")
         elif error.kept:
             terminal.say("\ninterrupted: whether the submission has arrived is not known")
             terminal.hint("run the same command again: it is stored once; another `grader submit` sends it first")
@@ -285,6 +284,23 @@ def results(which: str, form: Format, server: str) -> int:
     return print_report(report, form)
 
 
+def cancel(which: str, server: str) -> int:
+    """Withdraw a submission that is not judged yet."""
+    with at_server(server) as remote:
+        if remote:
+            done = remote.cancel(which)
+        else:
+            settings = config.read()
+            need_store()
+            from grader.store import open_store  # noqa: PLC0415 - SQLAlchemy is slow
+
+            store = open_store(settings.database)
+            done = store.progress(which).submission if which.startswith("j_") else which
+            store.cancel(done)
+    terminal.say(f"submission {done} is cancelled; no attempt was used")
+    return 0
+
+
 def history(name: str, limit: int, server: str, *, json: bool) -> int:
     """Print a learner's submissions for an exercise, the latest first."""
     settings = config.read()
@@ -303,7 +319,7 @@ def history(name: str, limit: int, server: str, *, json: bool) -> int:
     return _history(name, attempts, set(store.unfinished()), json=json)
 
 
-def _history(name: str, attempts: "Sequence[Attempt | RemoteAttempt]", lost: set[str], *, json: bool) -> int:
+def _history(name: str, attempts: "Sequence[Attempt]", lost: set[str], *, json: bool) -> int:
     if json:
         listed = [_attempt(each, interrupted=each.judging in lost) for each in attempts]
         terminal.answer_json({"schema": "grader/history/1", "exercise": name, "submissions": listed})
@@ -339,7 +355,7 @@ def board(name: str, limit: int, server: str, public_name: str | None, *, json: 
     return 0
 
 
-def _attempt(attempt: "Attempt | RemoteAttempt", *, interrupted: bool) -> dict[str, object]:
+def _attempt(attempt: "Attempt", *, interrupted: bool) -> dict[str, object]:
     status = "interrupted" if interrupted else attempt.status
     return {**msgspec.structs.asdict(attempt), "status": status}
 

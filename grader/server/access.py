@@ -18,8 +18,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from grader.errors import GraderError, LoginNeeded, NotAllowed, NotFound, UsageError
+from grader.records import Progress
 from grader.server import bodies
-from grader.store import Progress
 from grader.store.identity import Access, Identity, Role
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ RULES = {
     "GET /v1/submissions/{submission}": Rule("read", of="submission"),
     "GET /v1/submissions/{submission}/report": Rule("read", of="submission"),
     "GET /v1/submissions/{submission}/source": Rule("read", of="submission"),
+    "POST /v1/submissions/{submission}/cancellation": Rule("submit", of="submission"),
     "POST /v1/submissions/{submission}/judgings": Rule("staff", STAFF, of="submission"),
     "POST /v1/submissions/{submission}/overruling": Rule("staff", TEACHING, of="submission"),
     "GET /v1/judgings/{judging}": Rule("read", of="judging"),

@@ -23,7 +23,8 @@ from grader.config import Config
 from grader.engine import choose
 from grader.errors import GraderError
 from grader.owner import me
-from grader.store import Claim, Store, open_store
+from grader.records import Claim
+from grader.store import Store, open_store
 
 _LEASE_SECONDS = 900.0
 """Longer than any judging: whether the holder lives is seen by its process."""

@@ -4,13 +4,14 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from grader.records import Progress
 from grader.server.access import Caller, caller, owner, progress
 from grader.server.canary import Canary
 from grader.server.catalogue import Catalogue
 from grader.server.limits import Buckets
 from grader.server.settings import Settings
 from grader.server.watch import Watch
-from grader.store import Progress, Store
+from grader.store import Store
 from grader.store.identity import Identity
 
 _BURST = 1 / 3

@@ -5,11 +5,12 @@ from typing import Annotated
 import msgspec
 from fastapi import Query
 
+from grader.records import Queued
 from grader.server import access, shapes
 from grader.server.catalogue import queue_of
 from grader.server.exercises import Limit
 from grader.server.service import On, Service, Who
-from grader.store import REGRADES_WAITING, Queued
+from grader.store import REGRADES_WAITING
 
 routes = access.router("staff")
 

@@ -11,11 +11,11 @@ from starlette.concurrency import run_in_threadpool
 from grader import judge, notebook
 from grader.errors import NotAllowed
 from grader.formats import Format, write
+from grader.records import Queued
 from grader.server import access, bodies, shapes
 from grader.server.bodies import Upload
 from grader.server.catalogue import queue_of
 from grader.server.service import On, Owner, Service, Who
-from grader.store import Queued
 
 routes = access.router("submissions")
 
@@ -133,6 +133,15 @@ def show_submission(submission: str, on: On) -> shapes.Submission:
     attempt = msgspec.structs.asdict(filed.attempt)
     judgings = [shapes.JudgingOf.model_validate(each) for each in filed.judgings]
     return shapes.Submission(**attempt, exercise=filed.exercise, judgings=judgings)
+
+
+@routes.post("/v1/submissions/{submission}/cancellation")
+def cancel(submission: str, on: On, who: Who) -> shapes.Submission:
+    """Withdraw a submission before its judging begins: it uses no attempt. What is cancelled stays so."""
+    with on.store.together():
+        if on.store.cancel(submission):
+            on.identity.record("submission.cancel", submission, by=who.account)
+    return show_submission(submission, on)
 
 
 @routes.get("/v1/submissions/{submission}/report", response_class=Response, responses=REPORT)

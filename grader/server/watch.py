@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 from starlette.concurrency import run_in_threadpool
 
 from grader.errors import OurFault
-from grader.store import Progress, Store
+from grader.records import Progress
+from grader.store import Store
 
 _PERIOD_SECONDS = 0.25
 _PATIENCE_SECONDS = 15.0

@@ -15,8 +15,8 @@ from collections.abc import Collection
 from sqlalchemy import ColumnElement, Select, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from grader.records import Message
 from grader.store.models import Judging, Outbox, Submission
-from grader.store.records import Message
 
 
 def put(session: Session, judging: str, *, again: bool = False) -> None:

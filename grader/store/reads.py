@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, bindparam, case, exists, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
+from grader.records import Attempt, Judged, Progress
 from grader.report import Environment, Overruled, Report, TestReport, Usage
 from grader.store.models import (
     Account,
@@ -21,16 +22,15 @@ from grader.store.models import (
     Overruling,
     Submission,
 )
-from grader.store.records import Attempt, Judged, Progress
-from grader.verdict import Verdict
+from grader.verdict import UNJUDGED, Verdict
 
 
 def _uses_attempt(submission: type[Submission] = Submission) -> ColumnElement[bool]:
-    """Whether a submission uses an attempt up: not if all its judgings ended by our own fault."""
+    """Whether a submission uses an attempt up: not if all its judgings ended unjudged."""
     judging = aliased(Judging)
     return exists().where(
         judging.submission_id == submission.id,
-        or_(judging.status != "done", judging.verdict != Verdict.INTERNAL_ERROR.value),
+        or_(judging.status != "done", judging.verdict.not_in(UNJUDGED)),
     )
 
 
@@ -70,14 +70,12 @@ def share(judging: type[Judging] = Judging) -> ColumnElement[float]:
 def standing(*, lowered: bool = False, before: type[Judging] | None = None) -> ScalarSelect[str]:
     """Return the judging that speaks for the submission of the query around it.
 
-    That is the last one with a verdict that counts and is not our fault; if there is none, the last. With
+    That is the last one that was judged and counts; if there is none, the last. With
     `lowered`, a judging that does not count, because a regrade never lowers, is looked at as well. With `before`,
     a judging of the query around it, it is the one that spoke until that was done.
     """
     other = aliased(Judging)
-    stands = and_(
-        other.status == "done", other.verdict != Verdict.INTERNAL_ERROR.value, true() if lowered else other.counts
-    )
+    stands = and_(other.status == "done", other.verdict.not_in(UNJUDGED), true() if lowered else other.counts)
     return (
         select(other.id)
         .where(other.submission_id == Submission.id, true() if before is None else other.ordinal < before.ordinal)
@@ -137,7 +135,7 @@ def best(learner_id: str, exercise: str) -> Select[Submission, Judging]:
             Submission.learner_id == learner_id,
             Submission.exercise == exercise,
             Judging.status == "done",
-            Judging.verdict != Verdict.INTERNAL_ERROR.value,
+            Judging.verdict.not_in(UNJUDGED),
         )
         .order_by(share().desc(), Submission.created_at, Submission.id)
         .limit(1)

@@ -8,11 +8,11 @@ from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from grader.errors import UsageError
+from grader.records import Candidate
 from grader.regrade import Change, Mark, Regrading
 from grader.store import reads, writes
 from grader.store.ids import new_id
 from grader.store.models import Account, Best, ExerciseVersion, Judging, Learner, Organisation, Regrade, Submission
-from grader.store.records import Candidate
 from grader.verdict import Verdict
 
 PRIORITY = -1
@@ -79,7 +79,9 @@ def _left(exercise: str, version: str, organisation: str) -> list[ColumnElement[
         Submission.id.not_in(pending),
         select(last.id)
         .where(
-            last.id == reads.standing(lowered=True), last.exercise_version_id.is_distinct_from(wanted.scalar_subquery())
+            last.id == reads.standing(lowered=True),
+            last.verdict != Verdict.CANCELLED.value,
+            last.exercise_version_id.is_distinct_from(wanted.scalar_subquery()),
         )
         .exists(),
     ]

@@ -14,6 +14,22 @@ from sqlalchemy import Engine, and_, func, select
 from sqlalchemy.orm import Session
 
 from grader.errors import LimitReached, NotFound, Pending, UsageError
+from grader.owner import me
+from grader.records import (
+    Attempt,
+    Candidate,
+    Claim,
+    Fault,
+    Filed,
+    Judged,
+    Line,
+    Message,
+    Place,
+    Progress,
+    Queued,
+    Sent,
+    Swept,
+)
 from grader.regrade import Change, Regrading
 from grader.report import Report
 from grader.store import outbox, reads, regrades, writes
@@ -30,25 +46,13 @@ from grader.store.models import (
     Submission,
 )
 from grader.store.reads import attempt_of, overruling, standing, to_report
-from grader.store.records import (
-    Attempt,
-    Candidate,
-    Claim,
-    Fault,
-    Filed,
-    Judged,
-    Line,
-    Message,
-    Place,
-    Progress,
-    Queued,
-    Sent,
-    Swept,
-)
 from grader.verdict import Verdict
 
 LOST_TRIES = 3
 """A judging whose holder was lost this many times is given up."""
+
+_MOMENT_SECONDS = 1.0
+_HAS_BEGUN = "`grader watch ID` waits for its verdict; another file can be submitted at any time"
 
 REGRADES_WAITING = 1000
 """How many judgings of a regrade wait at most: the line stays short, and the sweep queues more every half minute."""
@@ -230,6 +234,31 @@ class Store:
         """Tell whether a submission is judged without the policy from now on."""
         with self.transaction(writes=False) as session:
             return overruling(session, submission) is not None
+
+    def cancel(self, submission: str) -> bool:
+        """Withdraw a submission that waits for its first judging: its verdict is `cancelled`, and it uses no attempt.
+
+        Of a service, once a worker has taken it it is an attempt: or whoever cancels in time could run code against
+        the hidden tests for nothing. Where this machine judges, what was interrupted can be withdrawn too, rejudgings
+        included. False for what was cancelled already.
+
+        Raises:
+            NotFound: E5101 no such submission.
+            UsageError: E2126 it is judged, or being judged.
+
+        """
+        with self.transaction(writes=True) as session:
+            _, last = writes.last_judging(session, submission)
+            if last.verdict == Verdict.CANCELLED.value:
+                return False
+            begun = last.queue != "" and (last.tries > 0 or last.ordinal > 1)
+            claim = None if begun else writes.claim(session, last, me(), _MOMENT_SECONDS)
+            if claim is None:
+                cause = f"its judging {last.id} {'is done' if last.status == 'done' else 'has begun'}"
+                raise UsageError(
+                    "E2126", f"submission {submission} can no longer be cancelled", cause=cause, hint=_HAS_BEGUN
+                )
+            return writes.end_unjudged(session, claim, Verdict.CANCELLED, "It was cancelled before it was judged.")
 
     def learner(self, submission: str) -> str:
         """Return whose submission it is.

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from grader import __version__
 from grader.errors import NotFound, UsageError
 from grader.owner import is_alive, me
+from grader.records import Claim, Queued
 from grader.regrade import share
 from grader.report import Environment, Report, Usage
 from grader.store import outbox, reads
@@ -32,8 +33,7 @@ from grader.store.models import (
     Source,
     Submission,
 )
-from grader.store.records import Claim, Queued
-from grader.verdict import Verdict
+from grader.verdict import UNJUDGED, Verdict
 
 _QUEUED_LEASE_SECONDS = 60.0
 """How long a queued judging is left to a submitter of whom we cannot tell whether it lives."""
@@ -313,7 +313,7 @@ def finish(session: Session, claim: Claim, report: Report) -> bool:
     }
     change(session, claim.judging, claim.token, values, RUNNING)
     sent = session.get_one(Submission, claim.submission)
-    if report.verdict is not Verdict.INTERNAL_ERROR:
+    if report.verdict not in UNJUDGED:
         # Two judgings of one learner that end at once: the second must see what the first has stored.
         # Before the version, as a submission takes them: or the two could wait for each other.
         session.execute(select(Learner.id).where(Learner.id == sent.learner_id).with_for_update(key_share=True))
@@ -332,7 +332,7 @@ def finish(session: Session, claim: Claim, report: Report) -> bool:
         )
         for ordinal, test in enumerate(report.tests, start=1)
     )
-    if report.verdict is not Verdict.INTERNAL_ERROR:
+    if report.verdict not in UNJUDGED:
         _keep_best(session, sent)
     return True
 
@@ -341,7 +341,7 @@ def _is_lower(session: Session, claim: Claim, report: Report) -> bool:
     """Tell whether a report gives a smaller share of the points than the judging that stands."""
     query = select(reads.share()).join(Submission, Submission.id == Judging.submission_id)
     stands = (Submission.id == claim.submission, Judging.id == reads.standing(), Judging.status == "done")
-    before = session.scalar(query.where(*stands, Judging.verdict != Verdict.INTERNAL_ERROR.value))
+    before = session.scalar(query.where(*stands, Judging.verdict.not_in(UNJUDGED)))
     return before is not None and share(report.score, report.max_score) < before
 
 
@@ -359,8 +359,8 @@ def _keep_best(session: Session, sent: Submission) -> None:
     row.reached_at = best.created_at
 
 
-def give_up(session: Session, claim: Claim, log: str) -> bool:
-    """Store that a judging ended by our own fault, if the claim is still ours."""
+def end_unjudged(session: Session, claim: Claim, verdict: Verdict, message: str, log: str = "") -> bool:
+    """Store that a judging ended without a look at the submission, if the claim is still ours."""
     max_score = session.scalar(
         select(ExerciseVersion.max_score).where(
             ExerciseVersion.exercise == claim.exercise, ExerciseVersion.version == claim.version
@@ -369,10 +369,10 @@ def give_up(session: Session, claim: Claim, log: str) -> bool:
     report = Report(
         exercise=claim.exercise,
         exercise_version=claim.version,
-        verdict=Verdict.INTERNAL_ERROR,
+        verdict=verdict,
         score=0.0,
         max_score=max_score or 0.0,
-        message=f"The judging stopped {claim.lost} times before its end. No attempt was used.",
+        message=f"{message} No attempt was used.",
         tests=[],
         usage=Usage(),
         environment=Environment(grader=__version__, engine=""),
@@ -380,6 +380,12 @@ def give_up(session: Session, claim: Claim, log: str) -> bool:
         log=log,
     )
     return finish(session, claim, report)
+
+
+def give_up(session: Session, claim: Claim, log: str) -> bool:
+    """Store that a judging was lost too often, if the claim is still ours."""
+    message = f"The judging stopped {claim.lost} times before its end."
+    return end_unjudged(session, claim, Verdict.INTERNAL_ERROR, message, log)
 
 
 def _note_version(session: Session, claim: Claim, report: Report, now: dt.datetime) -> None:
@@ -393,7 +399,7 @@ def _note_version(session: Session, claim: Claim, report: Report, now: dt.dateti
     if report.exercise_version != claim.version:
         judged = version_id(session, claim.exercise, report.exercise_version, title, now)
         change(session, claim.judging, claim.token, {"exercise_version_id": judged})
-    if report.verdict is not Verdict.INTERNAL_ERROR:
+    if report.verdict not in UNJUDGED:
         session.execute(
             update(ExerciseVersion)
             .where(ExerciseVersion.id == judged, ExerciseVersion.max_score.is_(None))

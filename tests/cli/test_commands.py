@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from grader import exercise as exercises
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = "list show start check submit results history new verify rejudge explain version completion"
+COMMANDS = "list show start check submit cancel results history new verify rejudge explain version completion"
 
 ESCAPE = "\x1b"
 

@@ -246,6 +246,21 @@ def test_ctrl_c_puts_the_judging_back_and_the_next_submit_finishes_it(grader, so
     assert verdicts == [("time_limit_exceeded",), ("accepted",)]
 
 
+def test_what_was_interrupted_can_be_cancelled(grader, softmax, interrupt, database):
+    """By the judging's id or the submission's; then no `submit` takes it up, and it used no attempt."""
+    interrupt(signal.SIGKILL)
+    ((submission, judging),) = database("SELECT submission_id, id FROM judgings")
+    done = grader("cancel", judging)
+    assert (done.returncode, done.stderr) == (0, f"submission {submission} is cancelled; no attempt was used\n")
+    assert grader("cancel", submission).returncode == 0
+    after = grader("submit", "softmax", "--json")
+    assert (after.returncode, json.loads(after.stdout)["attempt"]) == (0, 1)
+    assert database("SELECT verdict FROM judgings ORDER BY created_at") == [("cancelled",), ("accepted",)]
+    late = grader("cancel", json.loads(after.stdout)["submission"])
+    assert (late.returncode, "E2126" in late.stderr) == (2, True)
+    assert grader("results", submission, "--format", "concise").stdout.startswith("softmax: cancelled")
+
+
 def test_kill_9_loses_nothing_and_leaves_no_process(grader, softmax, interrupt, database):
     """What was running is found and finished, and the sandbox is gone soon after its judge."""
     assert interrupt(signal.SIGKILL).returncode == -signal.SIGKILL

@@ -54,6 +54,9 @@ GET /v1/submissions/{submission}/report         foreign  401 404 404 404 404
 GET /v1/submissions/{submission}/source         own      401 200 200 200 200
 GET /v1/submissions/{submission}/source         other    401 404 200 200 200
 GET /v1/submissions/{submission}/source         foreign  401 404 404 404 404
+POST /v1/submissions/{submission}/cancellation  own      401 409 409 409 409
+POST /v1/submissions/{submission}/cancellation  other    401 404 409 409 409
+POST /v1/submissions/{submission}/cancellation  foreign  401 404 404 404 404
 POST /v1/submissions/{submission}/judgings      own      401 403 202 202 202
 POST /v1/submissions/{submission}/judgings      other    401 403 202 202 202
 POST /v1/submissions/{submission}/judgings      foreign  401 403 404 404 404

@@ -284,6 +284,23 @@ def test_so_often_in_a_minute(serve, ada, as_):
     assert client.post("/v1/submissions", headers=as_("main/learner"), json=SENT).status_code == 202
 
 
+def test_what_waits_can_be_cancelled(client, ada, world):
+    """The answer shows it cancelled; the line on it is kept once; whoever follows it is told that it is done."""
+    sent = client.post("/v1/submissions", headers=ada, json=SENT).json()
+    path = f"/v1/submissions/{sent['submission']}/cancellation"
+    for _ in range(2):
+        answer = client.post(path, headers=ada)
+        assert (answer.status_code, answer.json()["status"], answer.json()["verdict"]) == (200, "done", "cancelled")
+    assert world.identity.audit(10, subject=sent["submission"])[0].action == "submission.cancel"
+    stream = client.get(sent["links"]["events"], headers=ada).text
+    assert "event: done" in stream
+    assert client.get(sent["links"]["report"], headers=ada).json()["verdict"] == "cancelled"
+    judged = client.post("/v1/submissions", headers=ada, json=SENT).json()
+    world.judge(world.store.watch([judged["judging"]])[0], Verdict.WRONG_ANSWER, 1.0)
+    late = client.post(f"/v1/submissions/{judged['submission']}/cancellation", headers=ada)
+    problem(late, 409, "E2126")
+
+
 def test_a_submission_shows_its_judgings_and_their_phases(client, ada, world):
     """Rejudged, it has two; the phases come in their order, and start before the answer of the upload."""
     sent = client.post("/v1/submissions", headers=ada, json=SENT).json()

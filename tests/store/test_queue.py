@@ -1,5 +1,6 @@
 """A service's queue: the outbox, fairness, phases, lost workers, and requests that come twice."""
 
+import contextlib
 import datetime as dt
 
 import msgspec
@@ -9,7 +10,7 @@ from sqlalchemy import func
 from grader.errors import LimitReached, NotFound, UsageError
 from grader.owner import me
 from grader.store import LOST_TRIES
-from grader.store.models import Judging, Learner, Outbox, Request, Source, Submission
+from grader.store.models import Best, Judging, Learner, Outbox, Request, Source, Submission
 from grader.verdict import Verdict
 
 LONG = 600.0
@@ -55,6 +56,69 @@ def test_what_a_worker_is_to_judge_waits_in_its_queue(store, add, send):
         (third, "cpu"),
     }
     assert store.unfinished() == [embedded]
+
+
+def test_what_waits_can_be_cancelled(store, add, send, report_on, rows):
+    """It leaves the line, has a verdict of its own, and is no attempt; once is enough."""
+    add(learner="bob")
+    sent = send(store, queue="cpu")
+    assert store.cancel(sent.submission)
+    assert not store.cancel(sent.submission)
+    assert store.waiting() == {"cpu": 1}
+    report = store.report(None, "ada")
+    assert (report.verdict, report.score, report.judging) == (Verdict.CANCELLED, 0.0, sent.judging)
+    assert report.message == "It was cancelled before it was judged. No attempt was used."
+    assert store.claim(sent.judging, me(), LONG) is None
+    again = send(store, queue="cpu", in_flight=1)
+    assert again.attempt == 1
+    assert rows(Best.learner_id) == []
+    assert [(line.attempt, line.verdict) for line in store.history("ada", "softmax", 5)] == [
+        (1, None),
+        (1, Verdict.CANCELLED),
+    ]
+    rejudged = store.rejudge(sent.submission, queue="cpu")  # staff may all the same: then it is an attempt
+    claim = store.claim(rejudged.judging, me(), LONG)
+    assert store.finish(claim, report_on(claim))
+    assert store.report(sent.submission, "ada").verdict is Verdict.WRONG_ANSWER
+    assert store.submission(again.submission).attempt.attempt == 2
+
+
+def test_what_a_worker_has_taken_cannot_be_cancelled(store, add, send, report_on):
+    """Nor what it has put back, nor what is judged again, nor what is judged: code has run, and may have learnt."""
+    sent = send(store, queue="cpu")
+    claim = store.claim(sent.judging, me(), LONG)
+
+    def refused():
+        with pytest.raises(UsageError) as caught:
+            store.cancel(sent.submission)
+        assert caught.value.code == "E2126"
+        return caught.value.cause
+
+    assert refused() == f"its judging {sent.judging} has begun"
+    store.release(claim)
+    assert "has begun" in refused()
+    claim = store.claim(sent.judging, me(), LONG)
+    store.finish(claim, report_on(claim))
+    assert refused() == f"its judging {sent.judging} is done"
+    store.rejudge(sent.submission, queue="cpu")
+    assert "has begun" in refused()
+    with pytest.raises(NotFound, match="no submission"):
+        store.cancel("s_unknown")
+
+
+def test_of_a_worker_and_a_cancellation_one_is_first(store, where, add, send, child):
+    """Whoever is second finds it gone: each is judged or cancelled, none both."""
+    sent = [send(store, queue="cpu", learner=f"l{number}") for number in range(40)]
+    worker = child(TAKE, where)
+    worker.stdin.write("go\n")
+    worker.stdin.flush()
+    cancelled = []
+    for each in reversed(sent):
+        with contextlib.suppress(UsageError):
+            store.cancel(each.submission)
+            cancelled.append(each.judging)
+    taken = worker.communicate(timeout=60)[0].split()
+    assert sorted(taken + cancelled) == sorted(each.judging for each in sent)
 
 
 def test_a_row_waits_exactly_while_its_judging_is_queued(store, add, rows, report_on):

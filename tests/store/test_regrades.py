@@ -203,6 +203,14 @@ def test_what_was_our_fault_is_judged_too_whatever_it_gives(store, school, judge
     assert store.history("school/ada", "softmax", 9)[0].score == 1.0
 
 
+def test_what_was_cancelled_is_not_regraded(store, send, begin):
+    """Nobody wanted it judged."""
+    cancelled = send(store, learner="main/ada", queue="cpu")
+    store.cancel(cancelled.submission)
+    assert store.count_candidates("softmax", "v2") == 0
+    assert store.regrade_candidates("softmax", "v2", 10) == []
+
+
 def test_an_overruling_holds_in_a_regrade(store, school, judge, finish, begin):
     """Staff's word on a submission is not taken back by a new version."""
     ada = judge(school["ada"], 0.0, verdict=Verdict.POLICY_VIOLATION)

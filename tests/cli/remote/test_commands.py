@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,26 @@ def test_history_and_board(ada, world, judge):
     assert ada.learner[5:] in [each["name"] for each in board["places"]]
     assert "Countess" in ada.run("board", "double", "--as", "Countess").stdout
     assert "Countess" not in ada.run("board", "double", "--hide").stdout
+
+
+def test_cancel_withdraws_what_waits(ada, world):
+    """By either id, and again; whoever waits for it is told; what is not there, or judged, is refused."""
+    waiting = ada.start("submit", "double.py")
+    while not ada.submissions:
+        time.sleep(0.05)
+    (sent,) = ada.submissions
+    done = ada.run("cancel", sent.judging)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"submission {sent.submission} is cancelled; no attempt was used\n"
+    said = waiting.communicate(timeout=60)[0]
+    assert waiting.returncode == 1
+    assert "cancelled" in said
+    assert ada.run("cancel", sent.submission).returncode == 0
+    assert "cancelled" in ada.run("history", "double").stdout
+    told(ada.run("cancel", "s_unknown"), "E5101", 5)
+    told(ada.run("cancel", "j_unknown"), "E5101", 5)
+    judged = world.sent_and_judged(ada.learner)
+    told(ada.run("cancel", judged.submission), "E2126", 2)
 
 
 def test_staff_have_submissions_judged_again(ada, world, judge):

@@ -1,4 +1,4 @@
-"""What the store takes and gives: plain data, no rows and no sessions."""
+"""What the store takes and gives, and a server tells the command line: plain data, no rows and no sessions."""
 
 import datetime as dt
 
