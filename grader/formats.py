@@ -1,14 +1,15 @@
 """A report as text: concise, json, junit, gradescope; `full`, for people, is `grader.cli.pages`."""
 
-import json
 import unicodedata
 from enum import StrEnum
-from xml.etree import ElementTree as ET
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from grader.report import Report, TestReport
 from grader.verdict import UNJUDGED, Verdict
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from grader.report import Report, TestReport
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -45,17 +46,17 @@ def number(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def score(report: Report) -> str:
+def score(report: "Report") -> str:
     """Write the score: `14 of 20 points`."""
     return f"{number(report.score)} of {number(report.max_score)} points"
 
 
-def overruled(report: Report) -> str:
+def overruled(report: "Report") -> str:
     """Say that staff have waived the policy, and why; nothing where they have not."""
     return f"policy overruled by {report.overruled.by}: {report.overruled.reason}" if report.overruled else ""
 
 
-def write(report: Report, form: Format) -> str:
+def write(report: "Report", form: Format) -> str:
     """Write a report in any of the formats that programs read, without a final newline."""
     match form:
         case Format.JSON | Format.FULL:
@@ -68,20 +69,26 @@ def write(report: Report, form: Format) -> str:
             return gradescope(report)
 
 
-def as_json(report: Report) -> str:
+def as_json(report: "Report") -> str:
     """Write the report as it is stored, as JSON of schema `grader/report/1`.
 
     Our own traceback (`log`) stays out: it is for staff, and `-v` shows it.
     """
-    return to_json(msgspec.structs.replace(report, log=""))
+    from msgspec.structs import replace  # noqa: PLC0415 - as below
+
+    return to_json(replace(report, log=""))
 
 
 def to_json(value: object) -> str:
     """Write JSON in ASCII: whatever a submission says, it can neither act on a terminal nor fail to encode."""
-    return json.dumps(msgspec.to_builtins(value), indent=2)
+    import json  # noqa: PLC0415 - `--help` knows the formats' names, and needs to write none
+
+    from msgspec import to_builtins  # noqa: PLC0415 - as above
+
+    return json.dumps(to_builtins(value), indent=2)
 
 
-def concise(report: Report) -> str:
+def concise(report: "Report") -> str:
     """Write one line for the verdict and one for each test that is not accepted, unless the first says it all."""
     lines = [f"{report.exercise}: {report.verdict}: {score(report)}"]
     for text in filter(None, (overruled(report), report.message)):
@@ -97,7 +104,7 @@ def _one_line(text: str) -> str:
     return " ".join(safe(text).split())
 
 
-def junit(report: Report) -> str:
+def junit(report: "Report") -> str:
     """Write JUnit XML: one suite, a case for each test, points as properties.
 
     A test that is not accepted is a `failure`; one that we could not run is an `error`.
@@ -110,6 +117,8 @@ def junit(report: Report) -> str:
         "errors": str(len(errors)),
         "time": f"{report.usage.wall_seconds:.3f}",
     }
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 - as above
+
     root = ET.Element("testsuites", counts)
     suite = ET.SubElement(root, "testsuite", {"name": report.exercise, **counts})
     properties = ET.SubElement(suite, "properties")
@@ -123,7 +132,9 @@ def junit(report: Report) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=False)
 
 
-def _junit_case(suite: ET.Element, report: Report, test: TestReport) -> None:
+def _junit_case(suite: "Element", report: "Report", test: "TestReport") -> None:
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 - as above
+
     case = ET.SubElement(suite, "testcase", {"classname": report.exercise, "name": f"{test.name}: {safe(test.title)}"})
     properties = ET.SubElement(case, "properties")
     for name in ("points", "max_points"):
@@ -135,7 +146,7 @@ def _junit_case(suite: ET.Element, report: Report, test: TestReport) -> None:
         ET.SubElement(case, kind, {"type": str(test.verdict), "message": first}).text = told
 
 
-def gradescope(report: Report) -> str:
+def gradescope(report: "Report") -> str:
     """Write Gradescope's `results.json`.
 
     Gradescope leaves a submission ungraded when there is no score; so does what was not judged.

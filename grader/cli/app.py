@@ -65,17 +65,19 @@ def _flags(
         terminal.flags.color = color
 
 
+_SHARED = inspect.signature(_flags).parameters
+
+
 def command(name: str, group: typer.Typer = app) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Make a function a command that takes the flags of `_flags` besides its own options."""
 
     def add(function: Callable[..., int]) -> Callable[..., int]:
-        own = inspect.signature(function, eval_str=True)
-        shared = inspect.signature(_flags, eval_str=True).parameters
-        parameters = [*own.parameters.values(), *shared.values()]
+        own = inspect.signature(function)
+        parameters = [*own.parameters.values(), *_SHARED.values()]
 
         @functools.wraps(function)
         def with_flags(**values: Any) -> int:
-            _flags(**{name: values.pop(name) for name in shared})
+            _flags(**{name: values.pop(name) for name in _SHARED})
             return function(**values)
 
         with_flags.__annotations__ = {each.name: each.annotation for each in parameters}

@@ -295,7 +295,10 @@ def finish(session: Session, claim: Claim, report: Report) -> bool:
     phases = held(session, claim)
     if phases is None:
         return False
-    phases.setdefault("judged", now.isoformat())
+    if report.verdict is Verdict.CANCELLED:
+        phases = only(phases, "received", "queued")
+    else:
+        phases.setdefault("judged", now.isoformat())
     values = {
         "status": "done",
         "owner": None,

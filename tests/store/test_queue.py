@@ -68,6 +68,7 @@ def test_what_waits_can_be_cancelled(store, add, send, report_on, rows):
     report = store.report(None, "ada")
     assert (report.verdict, report.score, report.judging) == (Verdict.CANCELLED, 0.0, sent.judging)
     assert report.message == "It was cancelled before it was judged. No attempt was used."
+    assert list(store.progress(sent.judging).phases) == ["received", "queued", "stored"]
     assert store.claim(sent.judging, me(), LONG) is None
     again = send(store, queue="cpu", in_flight=1)
     assert again.attempt == 1
