@@ -8,6 +8,7 @@ Accepted means that every test of the suite was collected, ran, and passed; noth
 missing outcomes and skipped tests are never a pass.
 """
 
+import contextlib
 import gc
 import importlib
 import os
@@ -17,7 +18,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,23 +89,29 @@ class JudgeProcess:
         self._asked = engine
         self._isolated = isolated
         self.margins: dict[str, tuple[float, float]] = {}
+        self._open = False
         self._fork()
 
     def _fork(self) -> None:
         job_out, job_in = os.pipe()
         report_out, report_in = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.close(job_in)
-            os.close(report_out)
-            _child(self._exercise, self._suite, self._asked, self._isolated, job_out, report_in)
-        os.close(job_out)
-        os.close(report_in)
-        self._job, self._report = job_in, report_out
-        self._received = bytearray()
-        self._open = True
-        self._finished = False
-        self._engine = ""
+        try:
+            with _undisturbed() as signals:
+                self._pid = os.fork()
+                if self._pid == 0:
+                    os.close(job_in)
+                    os.close(report_out)
+                    _child(self._exercise, self._suite, self._asked, self._isolated, job_out, report_in, signals)
+                os.close(job_out)
+                os.close(report_in)
+                self._job, self._report = job_in, report_out
+                self._received = bytearray()
+                self._open = True
+                self._finished = False
+                self._engine = ""
+        except BaseException:  # a signal that came meanwhile
+            self.close()
+            raise
 
     def started(self, warn: Callable[[str], None] | None = None) -> str:
         """Wait until the sandbox's process was started; returns the engine's name.
@@ -207,6 +214,19 @@ class JudgeProcess:
         _reap(self._pid)
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[set[int]]:
+    """Let signals wait; gives those that waited before. What a handler raised in the midst of a fork would be lost.
+
+    Libraries have Python call them there (logging does), and it only prints what comes of that.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield {int(each) for each in before}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _reap(pid: int) -> None:
     """Let the child end by itself (it has nothing left to do but to end its sandbox), then make it."""
     limit = time.monotonic() + _REAP_SECONDS
@@ -236,8 +256,16 @@ def fault(exercise: Exercise, suite: str, engine: str, seed: str, seconds: float
     )
 
 
-def _child(exercise: Exercise, suite: str, asked: str, isolated: bool, job: int, report: int) -> None:  # noqa: FBT001
-    """Warm up, judge, report, and leave without running anything of the parent's."""
+def _child(
+    exercise: Exercise,
+    suite: str,
+    asked: str,
+    isolated: bool,  # noqa: FBT001
+    job: int,
+    report: int,
+    signals: set[int],
+) -> None:
+    """Warm up, judge, report, and leave without running anything of the parent's; only `signals` wait on."""
     status = 1
     try:
         os.setpgid(0, 0)
@@ -262,6 +290,7 @@ def _child(exercise: Exercise, suite: str, asked: str, isolated: bool, job: int,
             os._exit(1)
 
         signal.signal(signal.SIGTERM, stop)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         try:
             engine = choose(asked, exercise.kind, lambda text: _send(report, Warned(text)), isolated=isolated)
             if engine.waits:

@@ -417,3 +417,28 @@ def test_a_hidden_value_is_not_shown(make_exercise, judged):
     assert "77.25" in public.message
     assert secret.verdict is Verdict.WRONG_ANSWER
     assert "77" not in secret.message
+
+
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from grader import exercise, judge
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))
+try:
+    judge.start(exercise.load_folder(Path(sys.argv[1])))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+try:
+    os.waitpid(-1, 0)
+except ChildProcessError:
+    print("nobody is left", flush=True)
+print(signal.pthread_sigmask(signal.SIG_BLOCK, []), flush=True)
+"""
+
+
+def test_ctrl_c_in_the_midst_of_a_fork_is_not_lost(make_exercise, child):
+    """Python swallows what a handler raises within what libraries do around a fork; and the judge's child has ended."""
+    process = child(INTERRUPTED, make_exercise().folder)
+    said, _ = process.communicate(timeout=60)
+    assert said.splitlines() == ["interrupted", "nobody is left", "set()"]
+    assert process.returncode == 0
