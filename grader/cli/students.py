@@ -296,6 +296,9 @@ def cancel(which: str, server: str) -> int:
 
             store = open_store(settings.database)
             done = store.progress(which).submission if which.startswith("j_") else which
+            if store.learner(done) != settings.learner:
+                hint = "`grader history EX` lists yours"
+                raise NotFound("E5101", f"no submission or judging {which!r} of yours", hint=hint)
             store.cancel(done)
     terminal.say(f"submission {done} is cancelled; no attempt was used")
     return 0

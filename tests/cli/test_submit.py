@@ -250,6 +250,7 @@ def test_what_was_interrupted_can_be_cancelled(grader, softmax, interrupt, datab
     """By the judging's id or the submission's; then no `submit` takes it up, and it used no attempt."""
     interrupt(signal.SIGKILL)
     ((submission, judging),) = database("SELECT submission_id, id FROM judgings")
+    assert "error[E5101]" in grader("cancel", judging, GRADER_LEARNER="somebody else").stderr
     done = grader("cancel", judging)
     assert (done.returncode, done.stderr) == (0, f"submission {submission} is cancelled; no attempt was used\n")
     assert grader("cancel", submission).returncode == 0

@@ -84,7 +84,7 @@ def test_what_waits_can_be_cancelled(store, add, send, report_on, rows):
     assert store.submission(again.submission).attempt.attempt == 2
 
 
-def test_what_a_worker_has_taken_cannot_be_cancelled(store, add, send, report_on):
+def test_what_a_worker_has_taken_cannot_be_cancelled(store, send, report_on):
     """Nor what it has put back, nor what is judged again, nor what is judged: code has run, and may have learnt."""
     sent = send(store, queue="cpu")
     claim = store.claim(sent.judging, me(), LONG)
@@ -107,7 +107,7 @@ def test_what_a_worker_has_taken_cannot_be_cancelled(store, add, send, report_on
         store.cancel("s_unknown")
 
 
-def test_of_a_worker_and_a_cancellation_one_is_first(store, where, add, send, child):
+def test_of_a_worker_and_a_cancellation_one_is_first(store, where, send, child):
     """Whoever is second finds it gone: each is judged or cancelled, none both."""
     sent = [send(store, queue="cpu", learner=f"l{number}") for number in range(40)]
     worker = child(TAKE, where)

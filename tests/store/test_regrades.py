@@ -203,7 +203,7 @@ def test_what_was_our_fault_is_judged_too_whatever_it_gives(store, school, judge
     assert store.history("school/ada", "softmax", 9)[0].score == 1.0
 
 
-def test_what_was_cancelled_is_not_regraded(store, send, begin):
+def test_what_was_cancelled_is_not_regraded(store, send):
     """Nobody wanted it judged."""
     cancelled = send(store, learner="main/ada", queue="cpu")
     store.cancel(cancelled.submission)

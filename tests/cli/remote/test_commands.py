@@ -120,7 +120,9 @@ def test_history_and_board(ada, world, judge):
 def test_cancel_withdraws_what_waits(ada, world):
     """By either id, and again; whoever waits for it is told; what is not there, or judged, is refused."""
     waiting = ada.start("submit", "double.py")
+    deadline = time.monotonic() + 60
     while not ada.submissions:
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     (sent,) = ada.submissions
     done = ada.run("cancel", sent.judging)
