@@ -215,10 +215,11 @@ class _Heartbeat:
 
     def _beat(self) -> None:
         while not self._over.wait(self._lease_seconds / 3):
+            began = time.monotonic()
             if self.late() or not self._extend():
                 signal.pthread_kill(threading.main_thread().ident or 0, _LOST)
                 return
-            self._last = time.monotonic()
+            self._last = began  # not when the answer came: a pause in between would go unseen
 
     def _extend(self) -> bool:
         try:

@@ -189,7 +189,10 @@ def test_the_next_start_removes_what_a_killed_judge_left(client, engine):
     os.kill(process._pid, signal.SIGKILL)
     process.close()
     engine().check("numpy")
-    assert name not in [c["Id"] for c in client.containers(all=True)]
+    limit = time.monotonic() + 60  # another test's engine may be at it, and then ours leaves it to that one
+    while name in [c["Id"] for c in client.containers(all=True)]:
+        assert time.monotonic() < limit
+        time.sleep(0.1)
 
 
 def test_the_reaper_spares_the_living_and_takes_the_expired(inside, client, monkeypatch, engine):

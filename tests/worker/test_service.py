@@ -20,6 +20,7 @@ from grader.errors import UsageError
 from grader.exercise import Limits
 from grader.queue import Queue, address, celery
 from grader.store import LOST_TRIES
+from grader.store.models import Judging
 from tests.conftest import FUNCTION, RIGHT, living_children, write
 from tests.store import cluster as databases
 from tests.worker import broker as brokers
@@ -192,6 +193,18 @@ def test_a_worker_that_was_paused_past_its_lease_gives_way_by_itself(at):
     at.until(lambda: at.lines("stopped and put back"))
     assert at.done(judging, sweeping=True) == ["accepted"]
     assert (at.row(judging).tries, at.row(judging).lost) == (2, 0)
+
+
+def test_a_pause_in_the_midst_of_a_sign_of_life_is_seen_too(at):
+    """The store answers as if nothing had been, once it is asked: the time counts from before the question."""
+    at.worker(**SHORT)
+    judging = at.add(SLOW.replace(b"0.7", b"1.1"))
+    at.holder(judging)
+    with at.store.transaction(writes=True) as session:
+        session.get_one(Judging, judging, with_for_update=True)
+        time.sleep(2.2)
+    at.until(lambda: at.lines("stopped and put back"))
+    assert at.done(judging, sweeping=True) == ["accepted"]
 
 
 def test_a_claim_is_kept_for_as_long_as_it_takes(at):
