@@ -60,6 +60,12 @@ class Process(Protocol):
     def ended(self) -> bool:
         """Tell whether the process has ended by itself."""
 
+    def waited_seconds(self) -> float:
+        """Return for how long the harness was ready to run and another had its core; 0 where that is unknown."""
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time used so far, by the kernel's accounting; NaN where it cannot be known finely."""
+
     def kill(self) -> Ended:
         """End every process in the sandbox, release what it held, say how it ended. Safe to call twice."""
 

@@ -9,7 +9,7 @@ from grader.verdict import UNJUDGED, Verdict
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-    from grader.report import Report, TestReport
+    from grader.report import Report, Speed, TestReport
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -56,6 +56,26 @@ def overruled(report: "Report") -> str:
     return f"policy overruled by {report.overruled.by}: {report.overruled.reason}" if report.overruled else ""
 
 
+def timing(speed: "Speed") -> str:
+    """Write in a line how long a call took beside the reference: ratio, interval, exponent, memory, sizes."""
+    low, high = speed.ratio_interval
+    said = f"{speed.call}: {speed.ratio:.3g} times the reference's time ({low:.3g} to {high:.3g}; at most "
+    said += f"{speed.ratio_limit:g}), growing like size^{speed.exponent:.2f}"
+    if speed.exponent_limit is not None:
+        said += f" (at most size^{speed.exponent_limit:g})"
+    if speed.memory_mib is not None:
+        said += f", within {speed.memory_limit:g} times the reference's {speed.reference_memory_mib:.3g} MiB"
+    said += f"; sizes {', '.join(f'{size:,}' for size in speed.sizes)}, {speed.pairs} pairs"
+    if speed.outcome == "inconclusive":
+        said += "; too near the limit to tell, so it counts in your favour"
+    return said
+
+
+def timings(test: "TestReport") -> list[str]:
+    """Write a line for each call that a test timed."""
+    return [timing(speed) for speed in test.speed]
+
+
 def write(report: "Report", form: Format) -> str:
     """Write a report in any of the formats that programs read, without a final newline."""
     match form:
@@ -89,7 +109,7 @@ def to_json(value: object) -> str:
 
 
 def concise(report: "Report") -> str:
-    """Write one line for the verdict and one for each test that is not accepted, unless the first says it all."""
+    """Write a line for the verdict, for each test that failed, unless the first says it all, and for each timing."""
     lines = [f"{report.exercise}: {report.verdict}: {score(report)}"]
     for text in filter(None, (overruled(report), report.message)):
         lines[0] += f": {_one_line(text)}"
@@ -97,6 +117,7 @@ def concise(report: "Report") -> str:
         if test.verdict is not Verdict.ACCEPTED and (test.message or not report.message):
             told = ": ".join(filter(None, (test.message, test.explanation)))
             lines.append(f"{report.exercise}: {test.name}: {test.verdict}: {_one_line(told)}")
+        lines += [f"{report.exercise}: {test.name}: timed: {_one_line(line)}" for line in timings(test)]
     return "\n".join(lines)
 
 
@@ -139,6 +160,8 @@ def _junit_case(suite: "Element", report: "Report", test: "TestReport") -> None:
     properties = ET.SubElement(case, "properties")
     for name in ("points", "max_points"):
         ET.SubElement(properties, "property", {"name": name, "value": number(getattr(test, name))})
+    for line in timings(test):
+        ET.SubElement(properties, "property", {"name": "timed", "value": safe(line)})
     if test.verdict is not Verdict.ACCEPTED:
         kind = "error" if test.verdict is Verdict.INTERNAL_ERROR else "failure"
         told = safe("\n".join(filter(None, (test.message, test.explanation))))
@@ -166,7 +189,7 @@ def gradescope(report: "Report") -> str:
                 "score": test.points,
                 "max_score": test.max_points,
                 "status": "passed" if test.verdict is Verdict.ACCEPTED else "failed",
-                "output": safe("\n".join(filter(None, (test.message, test.explanation)))),
+                "output": safe("\n".join(filter(None, (test.message, test.explanation, *timings(test))))),
                 "output_format": "text",
                 "visibility": "visible",
                 "extra_data": {"name": test.name, "verdict": test.verdict},

@@ -5,6 +5,7 @@
 
 import functools
 import importlib
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,12 +17,17 @@ from grader import judge
 from grader.engine import engine as load_engine
 from grader.exercise import Exercise, Wrong
 from grader.fakes import FAKES, GARBAGE, HALF, fake
+from grader.formats import timing
 from grader.report import Report
 from grader.verdict import Verdict
 
 SEEDS = 20
 _REFERENCE_SEEDS = 200
 _SOLUTION_SEEDS = 50
+_TIMED = 3
+"""Judgings of a reference, or of a right solution, that are timed: inputs change, the time that they take does not."""
+_DISTANCE = 1.2
+"""By how much a speed limit has to exceed the reference's own ratio."""
 
 Step = Callable[[str], None]
 
@@ -36,6 +42,8 @@ class GateReport:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     judgings: int = 0
+    speed: dict[str, float] = field(default_factory=dict)
+    """For each call that is timed, the upper end of the reference's ratio over the limit: the largest of all seeds."""
     largest_honest: float = 0.0
     smallest_wrong: float = float("inf")
 
@@ -82,6 +90,7 @@ class Run:
     label: str
     source: bytes
     suite: str = "hidden"
+    timed: bool = True
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ def judge_all(
 
 def _run(run: Run, process: judge.JudgeProcess) -> Judged:
     try:
-        report = process.run(run.source, seed=judge.new_seed())
+        report = process.run(run.source, seed=judge.new_seed(), timed=run.timed)
         return Judged(run, report, process.margins)
     finally:
         process.close()
@@ -141,7 +150,7 @@ def verify(
     found = GateReport(exercise.name, exercise.version, seeds)
     reference = exercise.reference.read_bytes()
     starter = exercise.starter.encode()
-    runs = [Run("reference", reference)] * seeds
+    runs = [Run("reference", reference, timed=number < _TIMED) for number in range(seeds)]
     runs += [Run("reference, public examples", reference, "public"), Run("starter", starter)]
     runs += [Run("starter, public examples", starter, "public")]
     runs += [Run(name, fake(exercise, name)) for name in (*FAKES, HALF, *GARBAGE)]
@@ -159,6 +168,9 @@ def verify(
         found.problems.append(f"only {len(exercise.wrong)} files in wrong/: write at least 3")
     explained = len(exercise.wrong) - len(unexplained)
     found.notes.append(f"wrong files that explain themselves: {explained} of {len(exercise.wrong)}")
+    found.notes += [
+        f"{name}: the reference uses at most {used:.0%} of its limits" for name, used in found.speed.items()
+    ]
     if unexplained:
         found.notes.append(f"failing like another file, or unlike their replay: {', '.join(unexplained)}")
     return found
@@ -175,6 +187,8 @@ def _check(found: GateReport, judged: Judged, wrong: Wrong | None) -> None:
             found.largest_honest = max(found.largest_honest, largest)
         elif wrong is not None:
             found.smallest_wrong = min(found.smallest_wrong, smallest)
+    if honest:
+        _check_speed(found, judged)
     if honest and report.verdict is not Verdict.ACCEPTED:
         failed = [f"{test.name}: {test.message}" for test in report.tests if test.verdict is not Verdict.ACCEPTED]
         found.problems.append(f"{label}: {report.verdict} (seed {report.seed}): {'; '.join(failed) or report.message}")
@@ -184,6 +198,21 @@ def _check(found: GateReport, judged: Judged, wrong: Wrong | None) -> None:
         passed = {test.name for test in report.tests if test.verdict is Verdict.ACCEPTED}
         for name in sorted(passed & set(wrong.caught_by)):
             found.problems.append(f"{label}: {name} does not catch it (seed {report.seed})")
+
+
+def _check_speed(found: GateReport, judged: Judged) -> None:
+    """Refuse a limit that the reference does not hold with a distance: on another machine it might be over."""
+    for test in judged.report.tests:
+        for speed in test.speed:
+            name = f"{test.name}: {speed.call}"
+            used = max(
+                speed.ratio_interval[1] / speed.ratio_limit,
+                speed.exponent_interval[1] / (speed.exponent_limit or math.inf),
+            )
+            found.speed[name] = max(found.speed.get(name, 0.0), used)
+            if speed.outcome != "within" or speed.ratio * _DISTANCE > speed.ratio_limit:
+                problem = f"{judged.run.label}: {name}: the reference cannot hold the limit"
+                found.problems.append(f"{problem} (seed {judged.report.seed}): {timing(speed)}")
 
 
 def _explained(report: Report, wrong: Wrong) -> bool:
@@ -205,7 +234,7 @@ def flakes(solutions: Path, reference_seeds: int, solution_seeds: int, say: Step
             right[path.stem] = (path.read_bytes(), solution_seeds)
         for label, (source, seeds) in right.items():
             bad = largest = 0.0
-            for judged in judge_all(exercise, [Run(label, source)] * seeds):
+            for judged in judge_all(exercise, [Run(label, source, timed=number < _TIMED) for number in range(seeds)]):
                 largest = max([largest, *(passed for passed, _ in judged.margins.values())])
                 if judged.report.verdict is not Verdict.ACCEPTED:
                     bad += 1

@@ -6,12 +6,16 @@ from grader.report import Report
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What the parent asks of the child. `secret` keys the random numbers; `places` names a notebook's lines."""
+    """What the parent asks of the child. `secret` keys the random numbers; `places` names a notebook's lines.
+
+    Not `timed`: speed limits pass unmeasured. For the gate, which need not time what it has timed before.
+    """
 
     source: bytes
     seed: str
     secret: bytes
     places: list[str]
+    timed: bool = True
 
 
 class Phase(msgspec.Struct, frozen=True, tag="phase"):

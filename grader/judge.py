@@ -141,12 +141,15 @@ class JudgeProcess:
         secret: bytes = b"",
         places: Sequence[str] = (),
         on_phase: Callable[[str], None] | None = None,
+        timed: bool = True,
     ) -> Report:
         """Judge `source` and return the report; a fault of ours is a report with `internal_error` and a log.
 
+        Not `timed`, speed limits pass unmeasured: such a report is for the gate alone.
+
         A judging whose sandbox was ended from outside is begun again. Raises what `started` raises.
         """
-        job = Job(source, seed, secret, list(places))
+        job = Job(source, seed, secret, list(places), timed)
         for left in reversed(range(_TRIES)):
             try:
                 self.started()

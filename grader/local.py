@@ -27,6 +27,8 @@ _PR_SET_NO_NEW_PRIVS = 38
 _FILE_BYTES = 16 << 20
 _OPEN_FILES = 256
 _NICE = 5
+_PROCESS_CLOCK = 2
+"""CPUCLOCK_SCHED; with the inverted pid above it, it is what clock_getcpuclockid(3) returns."""
 _libc = ctypes.CDLL(None, use_errno=True)
 _BEGIN = f"""
 import ctypes, importlib.machinery, os, resource, sys
@@ -127,6 +129,14 @@ class LocalProcess(Pipes):
             return True
         return os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
+    def waited_seconds(self) -> float:
+        """Return how long the process waited for a core."""
+        return waited_seconds(self._popen.pid)
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of the process and what it started; of what has ended, in hundredths."""
+        return cpu_below(self._popen.pid) if self._result is None else float("nan")
+
     def kill(self) -> Ended:
         """End the process group, whatever escaped from it, and the folder."""
         if self._result is not None:
@@ -152,6 +162,36 @@ class LocalProcess(Pipes):
         else:
             self._result = Ended("exit", os.WEXITSTATUS(status), cpu, memory)
         return self._result
+
+
+def waited_seconds(process: int | str) -> float:
+    """Return how long the first thread of a process waited for a core; 0 where the kernel does not tell."""
+    try:
+        return int(Path(f"/proc/{process}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
+def child_of(process: int) -> int:
+    """Return the first child of a process; 0 where there is none, or it is out of sight."""
+    with contextlib.suppress(OSError):
+        return int((Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split() or ["0"])[0])
+    return 0
+
+
+def cpu_below(pid: int) -> float:
+    """Return the seconds of processor time of a process and of all that it started; NaN where it is gone."""
+    seconds, todo = float("nan"), [pid]
+    while todo:
+        process = todo.pop()
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            used = time.clock_gettime((~process << 3) | _PROCESS_CLOCK)
+            stat = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
+            used += sum(map(int, stat.rpartition(")")[2].split()[13:15])) / os.sysconf("SC_CLK_TCK")
+            seconds = used if process == pid else seconds + used
+            for task in Path(f"/proc/{process}/task").iterdir():
+                todo += map(int, (task / "children").read_text(encoding="ascii").split())
+    return seconds
 
 
 def _remove(folder: str) -> None:

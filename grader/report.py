@@ -1,12 +1,44 @@
 """The report of one judging: what is stored, printed, and sent."""
 
 import datetime as dt
+from typing import Literal
 
 import msgspec
 
 from grader.verdict import Verdict
 
 SCHEMA = "grader/report/1"
+
+
+class Speed(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one call took beside the reference's, and how that was decided.
+
+    Times are seconds of a call, medians over the pairs, without what it costs to cross into the sandbox and back; a
+    list has one for each size. An interval holds the median with a confidence of 99 % (min and max of fewer than 8).
+    """
+
+    call: str
+    outcome: Literal["within", "over", "inconclusive"]
+    """`inconclusive`: too near the limit to tell; it counts in the submission's favour."""
+    pairs: int
+    sizes: list[int]
+    seconds: list[float]
+    reference_seconds: list[float]
+    overhead_seconds: list[float]
+    """What crossing costs, which the two lists before do not hold."""
+    ratio: float
+    ratio_interval: tuple[float, float]
+    ratio_limit: float
+    exponent: float
+    """e, where the time grows like size**e."""
+    exponent_interval: tuple[float, float]
+    exponent_limit: float | None = None
+    reference_memory_mib: float | None = None
+    """What the reference needs at the largest size."""
+    memory_limit: float | None = None
+    """The multiple of it that the submission may take."""
+    memory_mib: float | None = None
+    """The allowance of the sandbox that held it to that, with what crosses; None where it was not measured."""
 
 
 class TestReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +51,8 @@ class TestReport(msgspec.Struct, frozen=True, kw_only=True):
     max_points: float
     message: str = ""
     explanation: str = ""
+    speed: list[Speed] = []
+    """What was timed in this test."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from typing import Any
 from grader import wire
 from grader.engine import MODULES, Ended, Kind, Process
 from grader.exercise import Limits, Policy
+from grader.local import waited_seconds
 from grader.verdict import Verdict
 
 _CHUNK = 1 << 16
@@ -45,6 +46,8 @@ class Sandbox:
         self._prints: deque[bytes] = deque(maxlen=64)
         self._printed = 0
         self.versions: dict[str, str] = {}
+        self.took = 0.0
+        """Seconds of the latest exchange, from before its first byte to after its last, less `_waited`."""
         self._started = False
         for descriptor in (self._process.requests, self._process.answers, self._process.prints):
             os.set_blocking(descriptor, False)
@@ -89,7 +92,9 @@ class Sandbox:
         buffers = wire.encode(request, **values)
         while True:
             parser = wire.Parser(self._nonce, self._limits.answer_mib << 20)
+            waited, began = self._waited(), time.perf_counter()
             reply, payload = self._exchange(buffers, parser, deadline)
+            self.took = time.perf_counter() - began - (self._waited() - waited)
             if isinstance(reply, wire.Failed):
                 return reply
             try:
@@ -121,6 +126,14 @@ class Sandbox:
             return not self._process.read_answers(memoryview(bytearray(1)))
         except BlockingIOError:
             return True
+
+    def _waited(self) -> float:
+        """Return how long judge and sandbox were ready to run while something else had their core, by the kernel."""
+        return waited_seconds("self") + self._process.waited_seconds()
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time used so far; NaN where the engine cannot tell, or the sandbox has ended."""
+        return self._process.cpu_seconds() if self._ended is None else float("nan")
 
     @property
     def alive(self) -> bool:

@@ -56,6 +56,10 @@ class Session:
     trouble: str = ""
     """What ended a sandbox from outside, or kept it from starting: the judging has to be repeated."""
     callbacks: dict[int, Callback] = field(default_factory=dict)
+    timing: bool = False
+    """Whether calls are timed: they count against no budget but the call's own, and are not remembered."""
+    took: float = 0.0
+    """Seconds of the exchanges since somebody set it to 0."""
     _sandbox: Sandbox | None = None
     _loaded: bool = False
     _first: bool = False
@@ -120,6 +124,14 @@ class Session:
             self.load()
         self._first = True
 
+    def afresh(self) -> None:
+        """Let the sandbox forget objects and arguments before the next request."""
+        self._first = True
+
+    def cpu_time(self) -> float:
+        """Return the sandbox's processor time so far; NaN where it is not known."""
+        return self._sandbox.cpu_seconds() if self._sandbox is not None else float("nan")
+
     def ask(self, where: str, header: dict[str, Any], **values: Any) -> Any:
         """Send a request within the call's deadline; raises Rejected for whatever goes wrong over there."""
         sandbox = self._sandbox
@@ -134,6 +146,7 @@ class Session:
                 sent = {**header, "first": True} if self._first else header
                 self._first = False
                 reply = sandbox.call(sent, self._until(self.exercise.limits.call_seconds), answer, **values)
+                self.took += sandbox.took
         except Broken as broken:
             self._loaded = False
             self._account()
@@ -142,7 +155,8 @@ class Session:
             self._last_verdict = broken.verdict
             self.incident = self.words.broken(where, broken, late=self.out_of_time)
             raise self.incident from broken
-        self.transcript.append(Request(header, values, reply))
+        if not self.timing:
+            self.transcript.append(Request(header, values, reply))
         if isinstance(reply, wire.Failed):
             self._keep_to_policy(reply)
             raise self.words.failed(where, reply)
@@ -195,6 +209,8 @@ class Session:
         return self.seconds >= self.exercise.limits.judging_seconds
 
     def _until(self, seconds: float) -> float:
+        if self.timing:
+            return time.monotonic() + seconds
         return time.monotonic() + min(seconds, max(0.0, self.exercise.limits.judging_seconds - self.seconds))
 
     @contextmanager
@@ -203,7 +219,8 @@ class Session:
         try:
             yield
         finally:
-            self.seconds += time.monotonic() - started
+            if not self.timing:
+                self.seconds += time.monotonic() - started
 
     def _account(self) -> None:
         if self._sandbox is not None:

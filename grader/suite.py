@@ -26,9 +26,10 @@ from grader.job import Done, Job
 from grader.mistakes import choose, coinciding
 from grader.oracle import Oracle, load_module
 from grader.proxy import Submission
-from grader.report import Environment, Report, TestReport, Usage
+from grader.report import Environment, Report, Speed, TestReport, Usage
 from grader.session import Session
 from grader.source import read_source
+from grader.speed import Rival, Speedometer
 from grader.verdict import Rejected, Verdict, worst
 
 _MAX_PLAIN_MESSAGE = 300
@@ -63,6 +64,9 @@ class Outcome:
     message: str = ""
     explanation: str = ""
     margins: tuple[float, float] = (0.0, float("inf"))
+    speed: list[Speed] = field(default_factory=list)
+    timed: bool = False
+    """Whether it times calls, and so runs after all others."""
 
     @property
     def failed(self) -> bool:
@@ -80,6 +84,7 @@ class Outcome:
             max_points=self.points,
             message=self.message,
             explanation=self.explanation,
+            speed=self.speed,
         )
 
 
@@ -105,7 +110,10 @@ def run(
     session.ready()
     on_ready()
     plugin = Plugin(exercise, suite, session, receive, on_phase)
-    plugin.execute()
+    try:
+        plugin.execute()
+    finally:
+        plugin.close()
     session.close()
     plugin.log += session.trouble
     usage = Usage(
@@ -176,6 +184,7 @@ class Plugin:
         self.candidates: dict[str, list[Wrong]] = {}
         self.misses: Counter[str] = Counter()
         self._reference: Any = None
+        self._rival: Rival | None = None
         tree = ast.parse(exercise.tests(suite).read_bytes())
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
@@ -196,6 +205,11 @@ class Plugin:
         pytest.main(arguments, plugins=[self])
         if not self.started:  # pytest failed before it had collected
             self.begin()
+
+    def close(self) -> None:
+        """End the sandbox of the reference, if there was one."""
+        if self._rival is not None:
+            self._rival.session.close()
 
     def begin(self) -> None:
         """Take the job and have the sandbox load the submission; only now does its time run."""
@@ -277,6 +291,24 @@ class Plugin:
         """Give random numbers of this judging, this test and this case."""
         return generator(self.job, self.exercise, request.node.name)
 
+    @pytest.fixture
+    def speed(self, request: pytest.FixtureRequest) -> Callable[..., None]:
+        """Time calls against the reference's."""
+        self.session.begin()
+        if not self.job.timed:
+            return lambda *_args, **_kwargs: None
+        speedometer = Speedometer(
+            self.session, self.rival, generator(self.job, self.exercise, f"{request.node.name}\0order")
+        )
+        speedometer.measured = self._outcome(request.node).speed
+        return speedometer
+
+    def rival(self) -> Rival:
+        """Return the reference in its sandbox, started at the first call."""
+        if self._rival is None:
+            self._rival = Rival(self.exercise, self.session.engine)
+        return self._rival
+
     # --- hooks
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -294,6 +326,12 @@ class Plugin:
         if self.refused is not None:
             session.items.clear()
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Put what times calls last, wherever it stands in the file."""
+        for item in items:
+            self._outcome(item).timed |= "speed" in getattr(item, "fixturenames", ())
+        items.sort(key=lambda item: self._outcome(item).timed)
+
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Log tests that cannot be collected: they are our fault."""
         if report.failed:
@@ -303,6 +341,10 @@ class Plugin:
         """Leave out the cases of a test that has failed, and everything when the time is up."""
         outcome = self._outcome(item)
         if outcome.failed:
+            return True
+        if outcome.timed and any(each.failed for each in self.outcomes.values() if not each.timed):
+            outcome.verdicts.append(Verdict.WRONG_ANSWER)  # never worse than what else went wrong
+            outcome.message = "Not measured: only right answers are timed."
             return True
         if self.session.out_of_time:
             outcome.verdicts.append(Verdict.TIME_LIMIT_EXCEEDED)

@@ -75,6 +75,14 @@ class Hostile(Pipes):
         """Tell whether it has ended by itself."""
         return os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
+    def cpu_seconds(self):
+        """Nobody asks for it here."""
+        return float("nan")
+
+    def waited_seconds(self):
+        """Nor for this."""
+        return 0.0
+
     def kill(self):
         """End it and close its pipes."""
         self.killed += 1

@@ -29,7 +29,7 @@ from typing import ClassVar, Literal
 from grader.engine import MODULES, Ended, Finding, Kind, Pipes
 from grader.errors import OurFault, UsageError
 from grader.exercise import Limits
-from grader.local import HARNESS, die_with_parent
+from grader.local import HARNESS, child_of, cpu_below, die_with_parent, waited_seconds
 from worker import cgroup, seccomp
 
 OLDEST = (0, 8)
@@ -152,6 +152,8 @@ class BubblewrapProcess(Pipes):
         binds = _binds(kind)
         user = _free_user() if os.geteuid() == 0 else 0
         self._result: Ended | None = None
+        self._first: int | None = None
+        self._harness = 0
         self._group = _make_group(place, kind, limits)
         prepare = functools.partial(_prepare, self._group, user, [source for source, _ in binds], limits, os.getpid())
         try:
@@ -170,6 +172,22 @@ class BubblewrapProcess(Pipes):
         if self._result is not None:
             return True
         return os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def waited_seconds(self) -> float:
+        """Return how long the harness waited for a core."""
+        return waited_seconds(self._inside())
+
+    def _inside(self) -> int:
+        """Return the harness's number outside: the child of the first process inside; 0 before there is one."""
+        if not self._harness and (first := self._first_process()):
+            self._harness = child_of(first)
+        return self._harness
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of the control group; without one, of what lives inside."""
+        if self._result is not None:
+            return float("nan")
+        return self._group.cpu_seconds() if self._group is not None else cpu_below(self._popen.pid)
 
     def kill(self) -> Ended:
         """End the first process inside, and with it the kernel ends all others; then release what was held."""
@@ -204,10 +222,11 @@ class BubblewrapProcess(Pipes):
 
     def _first_process(self) -> int:
         """Return the first process inside, by its number outside; 0 where bubblewrap did not come to start one."""
-        if not select.select([self._info], [], [], _KILL_SECONDS)[0]:
-            return 0
-        found = re.search(rb'"child-pid": (\d+)', os.read(self._info, 1 << 12))
-        return int(found[1]) if found else 0
+        if self._first is None:
+            said = os.read(self._info, 1 << 12) if select.select([self._info], [], [], _KILL_SECONDS)[0] else b""
+            found = re.search(rb'"child-pid": (\d+)', said)
+            self._first = int(found[1]) if found else 0
+        return self._first
 
 
 def version() -> tuple[int, ...]:

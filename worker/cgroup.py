@@ -137,6 +137,10 @@ class Group:
         """Return what was used so far, by the kernel's counters."""
         return _usage(self.place.version, self._folders)
 
+    def cpu_seconds(self) -> float:
+        """Return the processor time used so far; NaN where no controller counts it."""
+        return read_cpu(cpu_counter(self.place.version, self._folders))
+
     def close(self) -> None:
         """Kill what is left, see that nothing is, and remove the group. Raises OurFault where something stays."""
         for folder in set(self._folders.values()):
@@ -155,22 +159,53 @@ def usage_of(pid: int, within: str) -> Usage:
 
     A container's first process is looked up so: where its daemon is on another machine, the number is nobody's here.
     """
+    version, folders = _folders_of(pid, within)
+    with contextlib.suppress(OSError):  # it may end at this moment
+        if folders:
+            return _usage(version, folders)
+    return Usage(0.0, 0.0, 0)
+
+
+def counter_of(pid: int, within: str) -> Path | None:
+    """Return the file that counts the processor time of another process's group; None where it is out of sight."""
+    return cpu_counter(*_folders_of(pid, within))
+
+
+def cpu_counter(version: int, folders: dict[str, Path]) -> Path | None:
+    """Return the file that counts a group's processor time, if there is one."""
+    if version == 1:
+        found = folders.get("cpuacct") or folders.get("cpu")
+        file = found / "cpuacct.usage" if found else None
+    else:
+        file = folders["memory"] / "cpu.stat"
+    return file if file is not None and file.exists() else None
+
+
+def read_cpu(counter: Path | None) -> float:
+    """Return the seconds that such a file counts; NaN where there is none any more."""
+    with contextlib.suppress(OSError):
+        if counter is not None and counter.name == "cpuacct.usage":
+            return int(counter.read_text()) / 1e9
+        if counter is not None:
+            return _field(counter, "usage_usec") / 1e6
+    return float("nan")
+
+
+def _folders_of(pid: int, within: str) -> tuple[int, dict[str, Path]]:
+    """Return the version and the folders, by controller, of another process's group whose path holds `within`."""
     try:
         lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return Usage(0.0, 0.0, 0)
+        return 1, {}
     paths = {name: path for _, names, path in (line.split(":", 2) for line in lines) for name in names.split(",")}
     folders = {}
     for mount, kind, options in _mounts():
         for name in {""} if kind == "cgroup2" else {"memory", "cpuacct"} & options:
             if within in paths.get(name, ""):
                 folders[name] = mount / paths[name].lstrip("/")
-    with contextlib.suppress(OSError):  # it may end at this moment
-        if "memory" in folders:
-            return _usage(1, folders)
-        if "" in folders:
-            return _usage(2, {"memory": folders[""]})
-    return Usage(0.0, 0.0, 0)
+    if "memory" in folders or "" not in folders:
+        return 1, folders if "memory" in folders else {}
+    return 2, {"memory": folders[""]}
 
 
 def _mounts(proc: Path = Path("/proc/self")) -> Iterator[tuple[Path, str, set[str]]]:

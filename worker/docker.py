@@ -14,12 +14,14 @@ import os
 import random
 import struct
 import time
+from pathlib import Path
 from typing import Any
 
 from grader import owner
 from grader.engine import Ended, Finding, Kind
 from grader.errors import OurFault
 from grader.exercise import Limits
+from grader.local import child_of, waited_seconds
 from worker import build, cgroup, seccomp
 
 OWNER, EXPIRES = "grader.owner", "grader.expires"
@@ -204,6 +206,8 @@ class DockerProcess:
         """Create, attach, start; attached first, so that nothing is missed."""
         self._client = client
         self._result: Ended | None = None
+        self._counter: Path | None = None
+        self._harness = 0
         self._since = int(time.time()) - 1
         created = client.create_container(image, use_config_proxy=False, **config)  # an address may hold a password
         self._id = str(created["Id"])
@@ -240,6 +244,27 @@ class DockerProcess:
             return not self._state()["Running"]
         except _failures():
             return True
+
+    def waited_seconds(self) -> float:
+        """Return how long the harness waited for a core; 0 where its processes are out of sight."""
+        self._look()
+        return waited_seconds(self._harness) if self._harness else 0.0
+
+    def _look(self) -> None:
+        """Find the container's group and its harness, the child of docker-init, once."""
+        if self._counter is None:
+            self._counter = Path(os.devnull)
+            with contextlib.suppress(*_failures()):
+                first = self._state()["Pid"]
+                if found := cgroup.counter_of(first, self._id):
+                    self._counter, self._harness = found, child_of(first)
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of the control group; NaN where that is out of sight, as on another machine."""
+        if self._result is not None:
+            return float("nan")
+        self._look()
+        return cgroup.read_cpu(self._counter) if self._harness else float("nan")
 
     def kill(self) -> Ended:
         """Kill and remove the container; where the daemon is gone, the next start removes it."""

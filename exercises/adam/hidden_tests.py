@@ -194,3 +194,27 @@ def test_larger_arrays(submission, reference, rng, dtype):
     params = [draw(rng, (151, 101), dtype), draw(rng, 503, dtype)]
     history = [[draw(rng, p.shape, dtype) for p in params] for _ in range(3)]
     compare(submission, reference, params, history, at=(3,), lr=0.01)
+
+
+@pytest.mark.points(1)
+def test_speed(speed, rng):
+    """Keeps within a multiple of the reference's time and memory on large arrays."""
+
+    def arrays(n):
+        return [draw(rng, (n, 100)), draw(rng, n)], [[draw(rng, (n, 100)), draw(rng, n)] for _ in range(2)]
+
+    def step(adam, _, history):
+        for grads in history:
+            adam.step(grads)
+        return adam.params
+
+    speed(
+        "Adam.step",
+        arrays,
+        make=lambda module, params, _: module.Adam(params, weight_decay=0.1),
+        call=step,
+        sizes=(100, 400, 1600),
+        ratio=12,
+        growth=1.8,
+        memory=8,
+    )

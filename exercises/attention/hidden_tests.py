@@ -314,3 +314,18 @@ def test_larger_input(submission, reference, rng, causal):
     mask = torch.from_numpy(rng.random(size=(3, 1, 97, 131)) < 0.7)
     mask[:, :, ::10] = False
     check(submission, reference, *draw(rng, (3, 4), (97, 131, 32, 24), FLOAT32), mask=mask, causal=causal)
+
+
+@pytest.mark.points(1)
+def test_speed(speed, rng):
+    """Keeps within a multiple of the reference's time and memory on long sequences, with the gradients."""
+
+    def arrays(n):
+        mask = torch.from_numpy(rng.random(size=(n, n)) < 0.7)
+        return *draw(rng, (16,), (n, n, 16, 16), FLOAT32), mask, normal(rng, 16, n, 16, dtype=FLOAT32)
+
+    def both(module, query, key, value, mask, cotangent):
+        call = module.attention.record(query, key, value, mask=mask, causal=True)
+        return call.output, call.backward(cotangent)
+
+    speed("attention", arrays, call=both, sizes=(32, 64, 128), ratio=12, growth=2.7, memory=8)

@@ -218,3 +218,16 @@ def test_calls_are_independent(submission, reference, rng):
 def test_larger_batch(submission, reference, rng, dtype):
     """A batch of 128 samples and layers of 64 units."""
     check(submission, reference, *draw(rng, 128, (31, 64, 64, 10), dtype))
+
+
+@pytest.mark.points(1)
+def test_speed(speed, rng):
+    """Keeps within a multiple of the reference's time and memory on a large batch."""
+    speed(
+        "loss_and_gradients",
+        lambda n: draw(rng, n, (64, 192, 128, 10), np.float64),
+        sizes=(32, 64, 128),
+        ratio=30,
+        growth=1.8,
+        memory=8,
+    )

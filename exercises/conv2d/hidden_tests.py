@@ -303,3 +303,18 @@ def test_larger_images(submission, reference, rng, dtype):
     assert_close(submission.conv2d(x, weight, bias=bias, padding=1), want)
     gradients = reference.conv2d_backward(grad_output, x, weight, padding=1)
     assert_close(submission.conv2d_backward(grad_output, x, weight, padding=1), gradients, names=NAMES)
+
+
+@pytest.mark.points(1)
+def test_speed(speed, rng):
+    """Keeps within a multiple of the reference's time and memory on large images, forward and backward."""
+
+    def arrays(n):
+        shapes = ((4, 8, n, n), (16, 8, 3, 3), (16,), (4, 16, n, n))
+        return tuple(normal(rng, shape) for shape in shapes)
+
+    def both(module, x, weight, bias, grad_output):
+        out = module.conv2d(x, weight, bias=bias, padding=1)
+        return out, module.conv2d_backward(grad_output, x, weight, padding=1)
+
+    speed("conv2d", arrays, call=both, sizes=(8, 12, 20), ratio=15, growth=2.7, memory=8)

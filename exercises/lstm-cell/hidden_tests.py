@@ -267,3 +267,16 @@ def test_larger_sizes(submission, reference, rng, dtype):
     assert_close(submission.lstm_cell(*arguments), reference.lstm_cell(*arguments), names=STATES)
     want = reference.lstm_cell_backward(*gradients, *arguments)
     assert_close(submission.lstm_cell_backward(*gradients, *arguments), want, names=NAMES)
+
+
+@pytest.mark.points(1)
+def test_speed(speed, rng):
+    """Keeps within a multiple of the reference's time and memory on a large batch, forward and backward."""
+
+    def both(module, gradients, arguments):
+        return module.lstm_cell(*arguments), module.lstm_cell_backward(*gradients, *arguments)
+
+    def arrays(n):
+        return draw_gradients(rng, n, 96), draw(rng, n, 64, 96)
+
+    speed("lstm_cell", arrays, call=both, sizes=(32, 64, 128), ratio=30, growth=1.8, memory=8)

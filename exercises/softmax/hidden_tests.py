@@ -182,3 +182,17 @@ def test_larger_arrays(submission, reference, rng, axis):
     assert_close(submission.softmax(x, axis=axis), reference.softmax(x, axis=axis))
     y = reference.softmax(x / 3, axis=axis)
     assert_close(submission.softmax_backward(g, y, axis=axis), reference.softmax_backward(g, y, axis=axis))
+
+
+@pytest.mark.points(1)
+def test_speed(speed, rng):
+    """Keeps within a multiple of the reference's time and memory on large arrays, forward and backward."""
+
+    def draw(n):
+        scores, gradients = 3 * rng.normal(size=(n, n)), rng.normal(size=(8 * n, 10))
+        return scores, gradients, rng.dirichlet(np.ones(10), size=8 * n)
+
+    def both(module, scores, gradients, outputs):
+        return module.softmax(scores), module.softmax_backward(gradients, outputs)
+
+    speed("softmax", draw, call=both, sizes=(128, 256, 512), ratio=24, growth=2.7, memory=8)

@@ -4,6 +4,7 @@ Marks differ in shape and words, never in colour alone. Every text that may come
 `safe` and put into `Text`, which Rich does not read as markup.
 """
 
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -15,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.cli import terminal
-from grader.formats import number, overruled, safe, score
-from grader.report import Report, TestReport
+from grader.formats import number, overruled, safe, score, timing
+from grader.report import Report, Speed, TestReport
 from grader.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _STYLES = {Verdict.ACCEPTED: "bold green", Verdict.INTERNAL_ERROR: "bold magenta", Verdict.CANCELLED: "bold"}
 _UNICODE = ("✓", "✗", "·")
 _ASCII = ("ok", "NO", "-")
+_POINTS = (("○", "●", "┊"), ("r", "y", "|"))
+_PLOT_WIDTH = 40
 
 
 def _marks() -> tuple[str, str, str]:
@@ -97,8 +100,35 @@ def _test(test: TestReport, told: set[str]) -> RenderableType:
         lines.append(_indented(f"why: {safe(test.explanation)}", "cyan"))
     if not said and (test.message or test.explanation):
         lines.append(_indented("as above", "dim"))
+    for speed in test.speed:
+        lines.append(_indented(safe(timing(speed)), "dim"))
+        lines.append(_indented(_plot(speed), ""))
     told.update(said)
     return Group(*lines)
+
+
+def _plot(speed: Speed) -> str:
+    """Draw the times of a call over the sizes: one line a size, seconds to the right on a logarithmic scale."""
+    theirs, mine, limit = _POINTS[_marks() is _ASCII]
+    rows = list(zip(speed.sizes, speed.reference_seconds, speed.seconds, strict=True))
+    every = [seconds for _, reference, yours in rows for seconds in (reference, yours, speed.ratio_limit * reference)]
+    least, most = math.log(max(min(every), 1e-9)), math.log(max(*every, 1e-9))
+    width = max(len(f"{size:,}") for size in speed.sizes)
+    lines = []
+    for size, reference, yours in rows:
+        strip = [" "] * _PLOT_WIDTH
+        for mark, seconds in ((limit, speed.ratio_limit * reference), (theirs, reference), (mine, yours)):
+            share = (math.log(max(seconds, 1e-9)) - least) / ((most - least) or 1.0)
+            strip[round(share * (_PLOT_WIDTH - 1))] = mark
+        lines.append(
+            f"{size:>{width},}  {''.join(strip)}  {_milliseconds(yours)}, reference {_milliseconds(reference)}"
+        )
+    lines.append(f"{'':{width}}  {mine} yours   {theirs} reference   {limit} limit   (time, logarithmic)")
+    return "\n".join(lines)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.3g} ms"
 
 
 def _evidence(report: Report) -> Table:

@@ -231,6 +231,7 @@ class Outcome(Base):
     max_points: Mapped[float]
     message: Mapped[str]
     explanation: Mapped[str]
+    speed: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Overruling(Base):

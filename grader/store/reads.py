@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, bindparam
 from sqlalchemy.orm import Session, aliased
 
 from grader.records import Attempt, Judged, Progress
-from grader.report import Environment, Overruled, Report, TestReport, Usage
+from grader.report import Environment, Overruled, Report, Speed, TestReport, Usage
 from grader.store.models import (
     Account,
     Best,
@@ -315,6 +315,7 @@ def to_report(
                 max_points=row.max_points,
                 message=row.message,
                 explanation=row.explanation,
+                speed=msgspec.convert(row.speed or [], list[Speed]),
             )
             for row in outcomes
         ],

@@ -332,6 +332,7 @@ def finish(session: Session, claim: Claim, report: Report) -> bool:
             max_points=test.max_points,
             message=test.message,
             explanation=test.explanation,
+            speed=msgspec.to_builtins(test.speed) or None,
         )
         for ordinal, test in enumerate(report.tests, start=1)
     )

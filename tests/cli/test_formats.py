@@ -8,6 +8,7 @@ import pytest
 
 from grader import formats
 from grader import report as reports
+from grader.cli import pages
 from grader.formats import Format
 from grader.report import Environment, Report, Usage
 from grader.verdict import Verdict
@@ -96,6 +97,57 @@ def test_no_control_character_survives(report, form):
     written = formats.write(report, form)
     assert not set(HOSTILE) & set(written) - set("[31m<b>]&evil")
     assert "1b" in written
+
+
+SPEED = reports.Speed(
+    call="softmax",
+    outcome="within",
+    pairs=8,
+    sizes=[128, 1024],
+    seconds=[0.0003, 0.02],
+    reference_seconds=[0.0002, 0.01],
+    overhead_seconds=[0.0001, 0.002],
+    ratio=2.0,
+    ratio_interval=(1.9, 2.1),
+    ratio_limit=24.0,
+    exponent=2.02,
+    exponent_interval=(1.9, 2.1),
+    exponent_limit=2.7,
+    reference_memory_mib=2.75,
+    memory_limit=8.0,
+    memory_mib=97.0,
+)
+
+
+def test_what_was_timed_is_told_in_a_line(report):
+    """Concise, junit and gradescope say ratio, interval, limits, sizes and pairs; what decided nothing says so."""
+    line = (
+        "softmax: 2 times the reference's time (1.9 to 2.1; at most 24), growing like size^2.02 (at most size^2.7), "
+        "within 8 times the reference's 2.75 MiB; sizes 128, 1,024, 8 pairs"
+    )
+    near = msgspec.structs.replace(SPEED, outcome="inconclusive", exponent_limit=None, memory_mib=None)
+    tests = [msgspec.structs.replace(report.tests[0], speed=[SPEED, near]), *report.tests[1:]]
+    report = msgspec.structs.replace(report, tests=tests)
+    concise = formats.write(report, Format.CONCISE).splitlines()
+    assert f"softmax: test_0: timed: {line}" in concise
+    assert any(each.endswith("too near the limit to tell, so it counts in your favour") for each in concise)
+    root = ET.fromstring(formats.write(report, Format.JUNIT))  # noqa: S314 - our own output
+    assert next(each.attrib["value"] for each in root.iter("property") if each.attrib["name"] == "timed") == line
+    assert line in json.loads(formats.write(report, Format.GRADESCOPE))["tests"][0]["output"]
+    assert msgspec.convert(json.loads(formats.write(report, Format.JSON)), Report).tests[0].speed == [SPEED, near]
+
+
+@pytest.mark.parametrize("marks", [pages._ASCII, pages._UNICODE])
+def test_the_plot_puts_every_time_in_its_place(monkeypatch, marks):
+    """A line a size; from left to right the reference, the submission and the limit; larger sizes further right."""
+    monkeypatch.setattr(pages, "_marks", lambda: marks)
+    *rows, legend = pages._plot(SPEED).splitlines()
+    mine, _, theirs, _, limit, _, *_ = legend.split()
+    assert [row.split()[0] for row in rows] == ["128", "1,024"]
+    places = [[row.index(mark, 7) for mark in (theirs, mine, limit)] for row in rows]
+    assert places == [sorted(each) for each in places]
+    assert all(later > earlier for earlier, later in zip(*places, strict=True))
+    assert "0.3 ms, reference 0.2 ms" in rows[0]
 
 
 def test_safe_keeps_what_people_write():

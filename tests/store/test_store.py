@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 
+import msgspec
 import pytest
 from sqlalchemy.exc import IntegrityError
 
@@ -103,6 +104,20 @@ def test_odd_characters_lose_no_verdict(store, send, report_on):
     assert (report.message, report.log) == ("?", "?")
     assert (report.tests[0].title, report.tests[0].message) == ("Ünïcode 数", "x??y 🙂")
     assert store.history("a\udcffa", "softmax", 1)[0].filename == "a?b?.py"
+
+
+def test_what_was_timed_is_stored(store, send, report_on):
+    """And a test that timed nothing has nothing, as has every report of before."""
+    queued = send(store)
+    claim = store.claim(queued.judging, me(), LONG)
+    timed = grader.report.Speed(
+        call="softmax", outcome="within", pairs=8, sizes=[1, 2], seconds=[0.1, 0.2], reference_seconds=[0.1, 0.2],
+        overhead_seconds=[0.0, 0.0], ratio=1.0, ratio_interval=(0.9, 1.1), ratio_limit=4.0, exponent=1.0,
+        exponent_interval=(0.9, 1.1),
+    )  # fmt: skip
+    first, *others = report_on(claim).tests
+    assert store.finish(claim, report_on(claim, tests=[msgspec.structs.replace(first, speed=[timed]), *others]))
+    assert [test.speed for test in store.report(None, "ada").tests] == [[timed], *([] for _ in others)]
 
 
 def test_a_report_is_stored_whole_or_not_at_all(rows, store, send, report_on):
