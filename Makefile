@@ -30,7 +30,7 @@ lint: .venv/test.stamp ## ruff and mypy
 sandbox: .venv/test.stamp ## build the images of the engine docker that are missing
 	@.venv/bin/grader sandbox build
 
-attacks: .venv/test.stamp ## judge every attack of tests/attacks on docker and bubblewrap (root, six minutes)
+attacks: .venv/test.stamp ## judge every attack of tests/attacks on docker, bubblewrap and in forks (root, eight minutes)
 	@.venv/bin/python -m pytest -qq -n 3 tests/test_attacks.py -k test_attack
 
 bench-engines: sandbox ## measure what each engine costs, beside a bare container (a quarter of an hour)

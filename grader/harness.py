@@ -473,13 +473,7 @@ class Harness:
         self.max_answer_bytes = request["max_answer_bytes"]
         versions = {"python": sys.version.split()[0], "numpy": np.__version__}
         if request["torch"]:
-            import torch  # noqa: PLC0415 - not in every exercise
-
-            torch.set_num_threads(1)
-            torch.set_num_interop_threads(1)
-            versions["torch"] = torch.__version__.split("+")[0]
-            warm = torch.ones(2, 2, requires_grad=True)
-            torch.autograd.grad((warm @ warm).sum(), warm)
+            versions["torch"] = warm_torch()
         if request["names"] or request["operators"]:
             self.ban = Ban(request["names"], request["operators"], self.violate)
         if self.ban is not None and request["torch"]:
@@ -816,6 +810,18 @@ def explain(error: BaseException) -> Node:
         text = ""
     kinds = {"kind": "memory" if isinstance(error, MemoryError) else "exception"}
     return {**kinds, "type": kind.__name__[:80], "line": line, "text": text}
+
+
+@functools.cache
+def warm_torch() -> str:
+    """Import PyTorch and compute a first gradient, in one thread; returns the version. A slot has done it already."""
+    import torch  # noqa: PLC0415 - not in every exercise
+
+    torch.set_num_threads(1)
+    torch.set_num_interop_threads(1)
+    warm = torch.ones(2, 2, requires_grad=True)
+    torch.autograd.grad((warm @ warm).sum(), warm)
+    return str(torch.__version__.split("+")[0])
 
 
 def limit_processes(number: int) -> None:

@@ -221,7 +221,7 @@ class DockerProcess:
         for descriptor in self._descriptors:
             os.set_blocking(descriptor, False)
         self._answers, self._prints = Stream(self.answers), Stream(self.prints)
-        self.confinement = {"image": image, "limits": "cgroup"}
+        self.confinement = {"image": image, "isolation": "container", "limits": "cgroup"}
 
     def read_answers(self, into: memoryview) -> int:
         """Read what is there; 0 at the end. Raises BlockingIOError."""
