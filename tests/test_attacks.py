@@ -36,7 +36,7 @@ from grader import gate, judge, owner
 from grader.report import Report
 from grader.verdict import UNJUDGED, Verdict
 from tests.conftest import state
-from worker import cgroup
+from worker import cgroup, channel
 from worker import docker as worker_docker
 
 pytestmark = [
@@ -169,6 +169,7 @@ def left(daemon):
     groups = [str(group) for group in folders if owner.is_alive(group.name.rpartition(":")[0]) is False]
     held = [*running, *(group.name for group in folders if str(group) not in groups)]
     found = [f"container {each}" for each in dead] + [f"control group {each}" for each in groups]
+    found += [f"folder {each}" for each in channel.orphans()]
     found += [f"process {pid}" for pid in sandboxed() if not belongs(pid, held)]
     others = [each["Id"] for each in daemon.containers() if worker_docker.OWNER not in each["Labels"]]
     found += [f"mount {place}" for place in mounts() - allowed_mounts(daemon, running + others)]
