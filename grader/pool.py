@@ -51,7 +51,7 @@ class Pool:
 
     def _take(self, engine: Forking, exercise: Exercise) -> Slot:
         for slot in reversed(self._idle):
-            if (slot.kind, slot.limits) == (exercise.kind, exercise.limits):
+            if slot.fits(exercise.kind, exercise.limits):
                 self._idle.remove(slot)
                 if slot.usable():
                     return slot

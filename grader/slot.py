@@ -21,6 +21,7 @@ from grader.errors import OurFault
 from grader.exercise import Limits
 
 ZYGOTE = Path(__file__).parent / "zygote.py"
+_HELD = ("memory_mib", "processes", "cores", "scratch_mib", "scratch_files")
 _END_SECONDS = 5.0
 _MESSAGE_BYTES = 1 << 16
 _SIGNALS, _SIGKILL = 128, 9
@@ -99,6 +100,10 @@ class Slot:
                 fork.hang_up()
                 raise _ended() from error
         return fork
+
+    def fits(self, kind: Kind, limits: Limits) -> bool:
+        """Tell whether its libraries and what the kernel holds it to are those; seconds are the judge's to count."""
+        return self.kind == kind and all(getattr(self.limits, name) == getattr(limits, name) for name in _HELD)
 
     def usable(self) -> bool:
         """Tell whether another may fork from it: it lives, and nothing is left in it."""
@@ -191,7 +196,7 @@ class Slots:
         """Fork a sandbox, or start one. Raises OurFault."""
         for number, slot in enumerate(self.slots):
             last = self._forks.get(number)
-            if (last is None or last.closed) and (slot.kind, slot.limits) == (kind, limits):
+            if (last is None or last.closed) and slot.fits(kind, limits):
                 with contextlib.suppress(OurFault):  # it has ended
                     self._forks[number] = slot.fork()
                     return self._forks[number]

@@ -266,9 +266,9 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def forks() -> Iterator[Pool]:
-    """Judge in forks of slots of the engine bubblewrap, which all tests of this process share."""
+    """Judge in forks of slots of the engine bubblewrap, which a file's tests share."""
     pool = Pool("bubblewrap", isolated=True, isolation="fork")
     yield pool
     pool.close()

@@ -47,7 +47,7 @@ ROOT = Path(__file__).parent.parent
 ATTACKS = Path(__file__).parent / "attacks"
 FILES = sorted(ATTACKS.glob("*.py"))
 ENGINES = ("docker", "bubblewrap", "fork")
-"""`fork`: bubblewrap, in forks of slots that all the files judged by one process share."""
+"""`fork`: bubblewrap, in forks of slots that one file after the other uses."""
 CANARY = "corncrake"
 CALLING_CARD = Path("/tmp/grader-was-here")
 USERS = range(61184, 65520)
