@@ -10,7 +10,7 @@ STALE := $(shell test -x .venv/bin/python && test "$$(cat .venv/checkout)" = "$$
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint sandbox attacks bench-engines chaos load flakes clean stale
+.PHONY: help demo test lint sandbox attacks bench bench-engines chaos load flakes clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -30,11 +30,15 @@ lint: .venv/test.stamp ## ruff and mypy
 sandbox: .venv/test.stamp ## build the images of the engine docker that are missing
 	@.venv/bin/grader sandbox build
 
-attacks: .venv/test.stamp ## judge every attack of tests/attacks on docker and bubblewrap (root, six minutes)
+attacks: .venv/test.stamp ## judge every attack of tests/attacks on docker, bubblewrap and in forks (root, eight minutes)
 	@.venv/bin/python -m pytest -qq -n 3 tests/test_attacks.py -k test_attack
 
 bench-engines: sandbox ## measure what each engine costs, beside a bare container (a quarter of an hour)
 	@.venv/bin/python tests/bench/engines.py
+
+bench: sandbox ## measure warm judging and transport, beside what bare Python and bare pipes take (three minutes)
+	@.venv/bin/python tests/bench/transport.py
+	@.venv/bin/python tests/bench/warm.py
 
 chaos: .venv/test.stamp ## kill API, workers, sandboxes, Redis, connections while 300 submissions are judged (root, five minutes)
 	@.venv/bin/python -m tests.worker.chaos

@@ -4,6 +4,8 @@
     learner  GRADER_LEARNER   whose attempts these are (a name; the account's name unless said)
     engine   GRADER_ENGINE    what isolates submissions: auto, docker, bubblewrap or local
     isolated GRADER_ISOLATED  `yes`: refuse an engine that does not isolate, as a server does
+    isolation GRADER_ISOLATION `fork`: a sandbox may be a fork of a process that has the libraries loaded, which is
+                              quick; `container`, the default: each is started anew
     server   GRADER_SERVER    address of the server that judges; `none`: this machine does, whatever follows here
 
 The folder's file is `.grader.toml` in the current folder or the nearest one above it; the user's is
@@ -27,12 +29,14 @@ import platformdirs
 from grader import logins
 from grader.engine import NAMES
 from grader.errors import OurFault, UsageError
+from grader.exercise import Isolation
 
 SETTINGS = {
     "home": "GRADER_HOME",
     "learner": "GRADER_LEARNER",
     "engine": "GRADER_ENGINE",
     "isolated": "GRADER_ISOLATED",
+    "isolation": "GRADER_ISOLATION",
     "server": "GRADER_SERVER",
 }
 MAX_LEARNER = 100
@@ -55,6 +59,7 @@ class Config:
     engine: str = ""
     """Empty where nothing says: `auto` for submissions, `local` for an author's own files."""
     isolated: bool = False
+    isolation: Isolation = "container"
 
     @property
     def database(self) -> Path:
@@ -105,6 +110,7 @@ def read(engine: str = "") -> Config:
         learner=_learner(*found["learner"]),
         engine=_engine(*((engine, "--engine") if engine else found["engine"])),
         isolated=_yes(*found["isolated"]),
+        isolation=_isolation(*found["isolation"]),
     )
 
 
@@ -195,6 +201,13 @@ def _yes(value: str, origin: str) -> bool:
         hint = "set GRADER_ISOLATED to yes or no"
         raise UsageError("E2116", f"isolated is yes or no, not {value!r}", cause=origin, hint=hint)
     return value == "yes"
+
+
+def _isolation(value: str, origin: str) -> Isolation:
+    if value not in ("", "container", "fork"):
+        hint = "set GRADER_ISOLATION to container or fork"
+        raise UsageError("E2127", f"isolation is container or fork, not {value!r}", cause=origin, hint=hint)
+    return "fork" if value == "fork" else "container"
 
 
 def _learner(value: str, origin: str) -> str:

@@ -51,6 +51,9 @@ class Process(Protocol):
     confinement: dict[str, str]
     """What the report's environment says of the sandbox: `image` (digest), `limits` ("cgroup v1", "rlimits"...)."""
 
+    def settle(self) -> None:
+        """Change to faster descriptors, if there are any: called once, when the harness has answered hello."""
+
     def read_answers(self, into: memoryview) -> int:
         """Read what is there, at least a byte; 0 at the end. Raises BlockingIOError where nothing is there."""
 
@@ -75,6 +78,9 @@ class Pipes:
 
     answers: int
     prints: int
+
+    def settle(self) -> None:
+        """Stay with the pipes."""
 
     def read_answers(self, into: memoryview) -> int:
         """Read what is there; 0 at the end. Raises BlockingIOError."""

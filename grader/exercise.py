@@ -33,6 +33,10 @@ _FILES = ("exercise.toml", "statement.md", "starter.py", "public_tests.py", "hid
 _CAUGHT_BY = re.compile(r"^Caught by (test_\w+(?:, test_\w+)*)\.$", re.MULTILINE)
 
 
+Isolation = Literal["container", "fork"]
+"""What each sandbox has of its own: all it consists of, or what is forked from a process that has the libraries."""
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a submission may spend: seconds of wall time, MiB of memory, of one answer, of prints; what it may hold.
 
@@ -82,6 +86,7 @@ class _Toml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["numpy", "torch"]
     versions: dict[str, str]
     devices: list[Literal["cpu", "cuda"]] = msgspec.field(default_factory=lambda: ["cpu"])
+    isolation: Isolation = "fork"
     limits: Limits = Limits()
     functions: list[Function] = []
     classes: list[Class] = []
@@ -128,6 +133,11 @@ class Exercise:
     def kind(self) -> Literal["numpy", "torch"]:
         """What a submission can import besides the standard library."""
         return self.toml.kind
+
+    @property
+    def isolation(self) -> Isolation:
+        """The least that its sandboxes must have of their own, whatever a deployment allows."""
+        return self.toml.isolation
 
     @property
     def limits(self) -> Limits:
@@ -180,6 +190,11 @@ class Exercise:
             digest.update(f"{label}\0{len(content)}\0".encode())
             digest.update(content)
         return digest.hexdigest()[:16]
+
+    def is_timed(self, suite: str) -> bool:
+        """Tell whether a test of the suite asks for `speed`."""
+        tests = _test_functions(_parse(self.tests(suite)))
+        return any(argument.arg == "speed" for test in tests for argument in test.args.args)
 
     def tests(self, suite: str) -> Path:
         """Return the path of the `hidden` or `public` tests."""

@@ -186,6 +186,11 @@ CATALOGUE = {
         "Only what still waits for its first judging can be: once code has run, it is an attempt.",
         "`grader watch ID` waits for its verdict; another file can be submitted at any time.",
     ),
+    "E2127": Entry(
+        "isolation is container or fork",
+        "GRADER_ISOLATION, or `isolation` in a settings file, says something else.",
+        "Set it to fork to allow sandboxes forked from a process that has the libraries loaded, or leave it out.",
+    ),
     "E2201": Entry(
         "a folder's name cannot be an exercise's name",
         "Folder, module and exercise have one name: small letters and digits, words joined by hyphens.",

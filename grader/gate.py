@@ -4,7 +4,6 @@
 """
 
 import functools
-import importlib
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from grader.engine import engine as load_engine
 from grader.exercise import Exercise, Wrong
 from grader.fakes import FAKES, GARBAGE, HALF, fake
 from grader.formats import timing
+from grader.pool import Pool
 from grader.report import Report
 from grader.verdict import Verdict
 
@@ -107,12 +107,16 @@ def judge_all(
 ) -> Iterator[Judged]:
     """Judge each of `runs` under a fresh seed; the next judge warms up while one works."""
     preload(exercise, engine)
+    pool = Pool(engine, isolated=isolated, isolation="fork")  # the author's own files
     waiting = None
-    for run in [*runs, None]:
-        process = judge.start(exercise, suite=run.suite, engine=engine, isolated=isolated) if run is not None else None
-        if waiting is not None:
-            yield _run(*waiting)
-        waiting = (run, process) if run is not None and process is not None else None
+    try:
+        for run in [*runs, None]:
+            process = pool.start(exercise, suite=run.suite) if run is not None else None
+            if waiting is not None:
+                yield _run(*waiting)
+            waiting = (run, process) if run is not None and process is not None else None
+    finally:
+        pool.close()
 
 
 def _run(run: Run, process: judge.JudgeProcess) -> Judged:
@@ -125,13 +129,10 @@ def _run(run: Run, process: judge.JudgeProcess) -> Judged:
 
 def preload(exercise: Exercise, *engines: str) -> None:
     """Import what the judge's children need, once, so that they inherit it."""
-    judge.one_thread()
     for name in engines:
         if name not in ("", "auto"):
             load_engine(name)
-    importlib.import_module("grader.suite")
-    if exercise.kind == "torch":
-        importlib.import_module("torch").set_num_threads(1)
+    judge.warm(exercise.kind)
 
 
 def verify(

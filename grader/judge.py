@@ -25,11 +25,12 @@ from typing import Any
 import msgspec
 
 from grader import __version__
-from grader.engine import Process, choose
+from grader.engine import Engine, Kind, Process, choose
 from grader.errors import GraderError, OurFault, UsageError
 from grader.exercise import Exercise
 from grader.job import Done, Job, Phase, Refused, Started, Warned
 from grader.report import Environment, Report, Usage
+from grader.slot import Slots
 from grader.verdict import Verdict
 
 _BOOT_SECONDS = 60.0
@@ -66,13 +67,19 @@ def judge(
 
 
 def start(
-    exercise: Exercise, *, suite: str = "hidden", engine: str = "local", isolated: bool = False
+    exercise: Exercise,
+    *,
+    suite: str = "hidden",
+    engine: str | Slots = "local",
+    isolated: bool = False,
+    at_end: Callable[[], None] = lambda: None,
 ) -> "JudgeProcess":
     """Fork the judge's child. Call it before threads are started; the child warms up at once.
 
-    `engine` is a name of `grader.engine.NAMES`; with `isolated` one that does not isolate is refused.
+    `engine` is a name of `grader.engine.NAMES`, or slots to fork from; with `isolated` one that does not isolate is
+    refused. `at_end` is called once all of the judging has ended.
     """
-    return JudgeProcess(exercise, suite, engine, isolated=isolated)
+    return JudgeProcess(exercise, suite, engine, isolated=isolated, at_end=at_end)
 
 
 class _Gone(OurFault):
@@ -82,12 +89,15 @@ class _Gone(OurFault):
 class JudgeProcess:
     """The parent's end of one judging."""
 
-    def __init__(self, exercise: Exercise, suite: str, engine: str, *, isolated: bool) -> None:
+    def __init__(
+        self, exercise: Exercise, suite: str, engine: str | Slots, *, isolated: bool, at_end: Callable[[], None]
+    ) -> None:
         """Fork the child."""
         self._exercise = exercise
         self._suite = suite
         self._asked = engine
         self._isolated = isolated
+        self._at_end = at_end
         self.margins: dict[str, tuple[float, float]] = {}
         self._open = False
         self._fork()
@@ -158,7 +168,9 @@ class JudgeProcess:
                 done = self._fault(job.seed, 0.0, gone.cause)
             if not (done.lost and left):
                 break
-            self.close()
+            self._end()
+            if isinstance(self._asked, Slots):  # whatever ended that one
+                self._asked = self._asked.name
             self._fork()
         self.margins = done.margins
         return msgspec.structs.replace(done.report, seed=seed)
@@ -206,6 +218,11 @@ class JudgeProcess:
 
     def close(self) -> None:
         """End the child, and with it the sandbox; safe to call twice."""
+        self._end()
+        at_end, self._at_end = self._at_end, lambda: None
+        at_end()
+
+    def _end(self) -> None:
         if not self._open:
             return
         self._open = False
@@ -262,7 +279,7 @@ def fault(exercise: Exercise, suite: str, engine: str, seed: str, seconds: float
 def _child(
     exercise: Exercise,
     suite: str,
-    asked: str,
+    asked: str | Slots,
     isolated: bool,  # noqa: FBT001
     job: int,
     report: int,
@@ -275,10 +292,8 @@ def _child(
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
         one_thread()
         gc.disable()  # until `_receive`
-        null = os.open(os.devnull, os.O_RDWR)
-        for standard in (0, 1, 2):
-            os.dup2(null, standard)
-        _keep_only(null, job, report)
+        slots = asked.slots if isinstance(asked, Slots) else ()
+        _keep_only(job, report, *(slot.control.fileno() for slot in slots))
         from grader import local  # noqa: PLC0415 - loads ctypes: only the child needs it
 
         local.die_with_parent()
@@ -295,7 +310,7 @@ def _child(
         signal.signal(signal.SIGTERM, stop)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         try:
-            engine = choose(asked, exercise.kind, lambda text: _send(report, Warned(text)), isolated=isolated)
+            engine = _engine(asked, exercise.kind, lambda text: _send(report, Warned(text)), isolated=isolated)
             if engine.waits:
                 threading.Thread(target=importlib.import_module, args=("grader.suite",)).start()
             process = engine.start(exercise.kind, exercise.limits)
@@ -326,22 +341,37 @@ def _child(
         os._exit(status)
 
 
+def _engine(asked: str | Slots, kind: Kind, warn: Callable[[str], None], *, isolated: bool) -> Engine:
+    return asked if isinstance(asked, Slots) else choose(asked, kind, warn, isolated=isolated)
+
+
+def warm(kind: Kind) -> None:
+    """Import what a judging of `kind` needs into this process, so that its children have it already."""
+    one_thread()
+    importlib.import_module("grader.suite")
+    if kind == "torch":
+        import torch  # noqa: PLC0415 - only where an exercise needs it
+
+        torch.set_num_threads(1)
+
+
 def one_thread() -> None:
     """Have NumPy, which is not imported yet, compute in one thread: replays agree, and judges share the cores."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
 
 
-def _keep_only(null: int, *descriptors: int) -> None:
-    """Put `null` in the place of what the parent had open (a database, sockets): none of it is the judge's business.
+def _keep_only(*descriptors: int) -> None:
+    """Put the null device in the place of all else the parent had open (a database, sockets): it is not for the judge.
 
     Their numbers stay taken: libraries may close theirs again in every process that is forked, as libuv does with the
     pipe it handles signals by, and that would be the end of a pipe to the sandbox that had come to such a number.
     """
-    for path in Path("/proc/self/fd").iterdir():
-        descriptor = int(path.name)
-        if descriptor > 2 and descriptor not in (null, *descriptors):  # noqa: PLR2004 - the standard ones
-            os.dup2(null, descriptor, inheritable=False)
+    null = os.open(os.devnull, os.O_RDWR)
+    standard = {0, 1, 2}
+    for descriptor in standard | {int(path.name) for path in Path("/proc/self/fd").iterdir()}:
+        if descriptor not in (null, *descriptors):
+            os.dup2(null, descriptor, inheritable=descriptor in standard)
 
 
 def _receive(job: int) -> Job:

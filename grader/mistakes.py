@@ -145,7 +145,7 @@ class InProcess:
         """Carry out one encoded request, likewise."""
         callbacks, header, content = frame
         self._callbacks.update(callbacks)
-        self._harness.handle(header, content)
+        self._harness.handle(header, memoryview(content))
         reply, payload = self._last()
         return reply if isinstance(reply, wire.Failed) else wire.decode(reply, payload)
 
@@ -153,7 +153,7 @@ class InProcess:
         text = json.dumps(header).encode()
         self._answers.append(len(text).to_bytes(4, "little") + text + b"".join(payload))
 
-    def _last(self) -> tuple[wire.Reply, bytearray]:
+    def _last(self) -> tuple[wire.Reply, memoryview]:
         frame = memoryview(self._answers.pop())
         parser = wire.Parser("", _MAX_PAYLOAD)
         whole = False
@@ -165,11 +165,12 @@ class InProcess:
             whole = parser.advance(count)
         return parser.result()
 
-    def _called(self) -> tuple[dict[str, Any], bytes]:
+    def _called(self) -> tuple[dict[str, Any], memoryview]:
         reply, payload = self._last()
         if not isinstance(reply, wire.Called):
             raise TypeError("the harness asks for a request only while it calls a function")
-        return _parse(answer_callback(self._callbacks, reply.id, wire.decode(reply, payload), ""))
+        header, content = _parse(answer_callback(self._callbacks, reply.id, wire.decode(reply, payload), ""))
+        return header, memoryview(content)
 
 
 def _frame(header: dict[str, Any], values: dict[str, Any]) -> _Frame:

@@ -72,6 +72,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
     image: str = ""
     """Digest of the sandbox's image, where the engine has images."""
+    isolation: str = ""
+    """`container` or `fork` (of a slot); empty where the engine does not isolate."""
     limits: str = ""
     """What holds the sandbox to its limits: `cgroup v1`, `cgroup v2`, `rlimits`."""
     python: str = ""

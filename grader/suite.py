@@ -132,6 +132,7 @@ def environment(engine: str, versions: dict[str, str], confinement: dict[str, st
         grader=__version__,
         engine=engine,
         image=confinement.get("image", ""),
+        isolation=confinement.get("isolation", ""),
         limits=confinement.get("limits", ""),
         python=versions.get("python", ""),
         numpy=versions.get("numpy", ""),

@@ -31,6 +31,8 @@ MAX_EXTENT = 1 << 62
 MAX_CALLBACK_BYTES = 1 << 18
 MAX_LAYOUT_BYTES = 16 << 20
 _LENGTH = struct.Struct("<I")
+_ALIGNMENT = 16  # bytes: what malloc gives, and so what PyTorch may expect
+_JSON = json.JSONEncoder(separators=(",", ":"))
 
 DTYPES = {
     "bool": 1,
@@ -170,13 +172,13 @@ class Parser:
         self._nonce = nonce
         self._max_payload = max_payload_bytes
         self._stage = "length"
-        self._buffer = bytearray(_LENGTH.size)
+        self._buffer = _memory(_LENGTH.size)
         self._filled = 0
         self._reply: Reply | None = None
 
     def view(self) -> memoryview:
         """Return the memory that the next bytes belong in; never empty before the frame is whole."""
-        return memoryview(self._buffer)[self._filled :]
+        return self._buffer[self._filled :]
 
     def advance(self, count: int) -> bool:
         """Take note of `count` new bytes; True when the frame is whole. Raises WireError."""
@@ -194,14 +196,19 @@ class Parser:
                 return True
         return False
 
-    def result(self) -> tuple[Reply, bytearray]:
-        """Return the reply and the bytes of its arrays, once `advance` has answered True."""
+    def result(self) -> tuple[Reply, memoryview]:
+        """Return the reply and the memory that the bytes of its arrays are in, once `advance` has answered True."""
         if self._reply is None:
             raise WireError("the frame is not whole")
         return self._reply, self._buffer
 
     def _expect(self, stage: str, size: int) -> None:
-        self._stage, self._buffer, self._filled = stage, bytearray(size), 0
+        self._stage, self._buffer, self._filled = stage, _memory(size), 0
+
+
+def _memory(size: int) -> memoryview:
+    """Take memory that is not zeroed first: a large answer crosses it once, on its way in."""
+    return np.empty(size, np.uint8).data
 
 
 def _parse_header(header: bytes, nonce: str) -> Reply:
@@ -248,19 +255,18 @@ def _payload_size(reply: Reply, cap: int) -> int:
     return total
 
 
-def decode(reply: Ok | Called, payload: bytearray) -> Any:  # noqa: C901 - one line a type
-    """Build the reply's value in fresh memory of the judge's own.
+def decode(reply: Ok | Called, payload: memoryview) -> Any:  # noqa: C901 - one line a type
+    """Build the reply's value; its arrays live in `payload`, which is the judge's own, or in copies.
 
     Arrays become `np.ndarray`, NumPy scalars `returns.Scalar`, tensors `torch.Tensor` (where the judge has
     torch; `Unsupported` otherwise), objects `Handle` or `Unsupported`. Raises WireError.
     """
-    view = memoryview(payload)
     offset = 0
 
     def take(size: int) -> memoryview:
         nonlocal offset
         offset += size
-        return view[offset - size : offset]
+        return payload[offset - size : offset]
 
     def build(node: _Any) -> Any:
         match node:
@@ -303,16 +309,19 @@ def _build_array(node: _Array, data: memoryview) -> Any:
         if torch is None:
             return Unsupported("torch.Tensor")
         dtype = getattr(torch, node.dtype)
-        flat = np.frombuffer(data, np.uint8).copy()
+        flat = np.frombuffer(data, np.uint8)
         if not flat.size:
             return torch.empty(node.shape, dtype=dtype)
+        if flat.__array_interface__["data"][0] % _ALIGNMENT:
+            flat = flat.copy()
         if node.dtype == "bool":
             flat = (flat != 0).astype(np.uint8)
         return torch.from_numpy(flat).view(dtype).reshape(node.shape)
     if node.dtype == "bool":  # a byte other than 0 and 1 would be a bool that is neither
         array = np.frombuffer(data, np.uint8) != 0
     else:
-        array = np.frombuffer(data, np.dtype(node.dtype).newbyteorder("<")).astype(node.dtype)
+        array = np.frombuffer(data, np.dtype(node.dtype).newbyteorder("<"))
+        array = array.astype(node.dtype, copy=not array.flags.aligned)
     array = array.reshape(node.shape)
     return Scalar(array) if node.k == "scalar" else array
 
@@ -330,7 +339,7 @@ def encode(header: dict[str, Any], **values: Any) -> list[memoryview]:
     payload: list[memoryview] = []
     nodes = {name: _node(value, payload) for name, value in values.items()}
     size = sum(part.nbytes for part in payload)
-    text = json.dumps({**header, **nodes, "size": size}, separators=(",", ":")).encode()
+    text = _JSON.encode({**header, **nodes, "size": size}).encode()
     return [memoryview(_LENGTH.pack(len(text)) + text), *payload]
 
 

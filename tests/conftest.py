@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import grader
 from grader import exercise as exercises
 from grader import judge, local, suite  # noqa: F401 - the judge's child inherits what is imported here
 from grader.exercise import Exercise
+from grader.pool import Pool
 from grader.report import Report
 from worker import build
 
@@ -263,6 +264,14 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
         return report
 
     return run
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Pool]:
+    """Judge in forks of slots of the engine bubblewrap, which a file's tests share."""
+    pool = Pool("bubblewrap", isolated=True, isolation="fork")
+    yield pool
+    pool.close()
 
 
 def living_children() -> list[int]:

@@ -32,11 +32,11 @@ import docker
 import pytest
 
 from grader import exercise as exercises
-from grader import gate, owner
+from grader import gate, judge, owner
 from grader.report import Report
 from grader.verdict import UNJUDGED, Verdict
 from tests.conftest import state
-from worker import cgroup
+from worker import cgroup, channel
 from worker import docker as worker_docker
 
 pytestmark = [
@@ -46,7 +46,8 @@ pytestmark = [
 ROOT = Path(__file__).parent.parent
 ATTACKS = Path(__file__).parent / "attacks"
 FILES = sorted(ATTACKS.glob("*.py"))
-ENGINES = ("docker", "bubblewrap")
+ENGINES = ("docker", "bubblewrap", "fork")
+"""`fork`: bubblewrap, in forks of slots that one file after the other uses."""
 CANARY = "corncrake"
 CALLING_CARD = Path("/tmp/grader-was-here")
 USERS = range(61184, 65520)
@@ -91,18 +92,38 @@ def daemon(sandbox_images):
     client.close()
 
 
+@pytest.fixture
+def judge_on(judged, forks):
+    """Judge on an engine; after a fork, its slot must be alive and empty."""
+
+    def run(exercise, source, engine):
+        if engine != "fork":
+            return judged(exercise, source, engine=engine)
+        process = forks.start(exercise)
+        slots = process._asked.slots
+        try:
+            report = process.run(source, seed=judge.new_seed())
+            assert all(slot.usable() for slot in slots)
+        finally:
+            process.close()
+        return report
+
+    return run
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_attack(path, engine, judged, daemon, tmp_path):
+def test_attack(path, engine, judge_on, daemon, tmp_path):
     """The verdict is the right one, nothing is told, nothing is left, and the next submission is judged as ever."""
     text = path.read_text(encoding="utf-8")
     exercise = load(field(text, "Exercise"))
-    gate.preload(exercise, engine)
-    report = judged(exercise, sent(text), engine=engine)
+    gate.preload(exercise, "bubblewrap" if engine == "fork" else engine)
+    report = judge_on(exercise, sent(text), engine)
     wanted = field(text, "Verdict").partition(" (")[0].split(" or ")
     assert report.verdict in wanted, (report.message, [test.message for test in report.tests], report.log)
     assert report.log == ""
-    assert report.environment.engine == engine
+    seen = report.environment
+    assert (seen.engine, seen.isolation) == (("bubblewrap", "fork") if engine == "fork" else (engine, "container"))
     assert told(report, exercise, folders=not field(text, "Tells")) == []
     limit = time.monotonic() + SECONDS
     while found := left(daemon):  # another test's sandbox may be coming or going
@@ -110,7 +131,7 @@ def test_attack(path, engine, judged, daemon, tmp_path):
         time.sleep(0.05)
     assert not (tmp_path / "home").exists()
     control = load("double")
-    again = judged(control, control.reference.read_bytes(), engine=engine)
+    again = judge_on(control, control.reference.read_bytes(), engine)
     assert again.verdict is Verdict.ACCEPTED, (again.message, [test.message for test in again.tests], again.log)
 
 
@@ -148,6 +169,7 @@ def left(daemon):
     groups = [str(group) for group in folders if owner.is_alive(group.name.rpartition(":")[0]) is False]
     held = [*running, *(group.name for group in folders if str(group) not in groups)]
     found = [f"container {each}" for each in dead] + [f"control group {each}" for each in groups]
+    found += [f"folder {each}" for each in channel.orphans()]
     found += [f"process {pid}" for pid in sandboxed() if not belongs(pid, held)]
     others = [each["Id"] for each in daemon.containers() if worker_docker.OWNER not in each["Labels"]]
     found += [f"mount {place}" for place in mounts() - allowed_mounts(daemon, running + others)]

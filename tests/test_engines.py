@@ -42,11 +42,15 @@ BAD = _bad_inputs()
 HUGE = "huge constant"
 
 
-def alike(exercise, source, *isolating):
-    """Judge on local and these engines with one seed and compare all but usage and environment; returns the report."""
+def alike(exercise, source, *isolating, forks=None):
+    """Judge on local and these engines with one seed and compare all but usage and environment; returns the report.
+
+    With `forks`, bubblewrap forks from its slots.
+    """
     names = ("local", *isolating)
     gate.preload(exercise, *names)
-    processes = [judge.start(exercise, engine=name) for name in names]
+    started = [forks.start(exercise) if forks and name == "bubblewrap" else None for name in names]
+    processes = [each or judge.start(exercise, engine=name) for each, name in zip(started, names, strict=True)]
     reports = []
     for process in processes:
         try:
@@ -87,12 +91,12 @@ def test_references_get_the_same_report(name):
 
 
 @pytest.mark.parametrize("number", range(len(WRONG)), ids=lambda number: "-".join(WRONG[number].parts[-3::2]))
-def test_wrong_files_get_the_same_report(number):
+def test_wrong_files_get_the_same_report(number, forks):
     """Nor do explanations: each on local and on one that isolates, by turns; and the tests that it names catch it."""
     path = WRONG[number]
     engine = engines.ISOLATING[number % len(engines.ISOLATING)]
     exercise = patient(exercises.load(path.parts[-3]))
-    report = alike(exercise, path.read_bytes(), engine)
+    report = alike(exercise, path.read_bytes(), engine, forks=forks)
     caught = {test.name for test in report.tests if test.verdict is not Verdict.ACCEPTED}
     (wrong,) = [each for each in exercise.wrong if each.path == path]
     assert set(wrong.caught_by) <= caught

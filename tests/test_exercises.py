@@ -30,7 +30,7 @@ def test_the_exercise_passes_the_gate(name):
 
     Wrong files are judged by test_engines.py, on two engines.
     """
-    found = gate.verify(dataclasses.replace(exercises.load(name), wrong=()))
+    found = gate.verify(dataclasses.replace(exercises.load(name), wrong=()), engine="bubblewrap")
     assert found.seeds == 20
     assert found.problems == ["only 0 files in wrong/: write at least 3"]
     assert found.largest_honest < 1
@@ -55,12 +55,15 @@ def test_every_exercise_has_right_solutions_in_other_styles():
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_a_right_solution_is_accepted(path):
+def test_a_right_solution_is_accepted(path, forks):
     """Honest work in any style gets every point, whatever the seed, and on the public examples too."""
     exercise = exercises.load(path.parent.name)
-    gate.preload(exercise)
     for suite in ("hidden", "hidden", "hidden", "public"):
-        report = judge.judge(exercise, path.read_bytes(), suite=suite)
+        process = forks.start(exercise, suite=suite)
+        try:
+            report = process.run(path.read_bytes(), seed=judge.new_seed())
+        finally:
+            process.close()
         failed = [(test.name, test.message) for test in report.tests if test.verdict is not Verdict.ACCEPTED]
         assert report.verdict is Verdict.ACCEPTED, (report.seed, report.message, failed, report.log)
         assert report.score == report.max_score

@@ -328,6 +328,16 @@ def test_the_sandbox_has_an_empty_environment_and_a_folder_of_its_own(local):
     assert not Path(folder).exists()
 
 
+def test_many_arrays_cross_whole(local):
+    """More arrays than the kernel takes at once, and one larger than any pipe, come back as they were, in order."""
+    sandbox = local("def f(*args):\n    return list(args)", Limits(answer_mib=64))
+    sent = [np.full(n % 5, n, np.float32) for n in range(700)]
+    sent[350] = np.arange(1 << 20, dtype=np.float32)
+    answer = run(sandbox, "f", *sent)
+    assert len(answer) == len(sent)
+    assert all(np.array_equal(got, want) for got, want in zip(answer, sent, strict=True))
+
+
 def test_standard_input_is_empty_and_prints_arrive_without_flushing(local):
     """A student who reads gets nothing; what they print is there at once, on both descriptors."""
     source = "import os, sys\ndef f():\n    print('one')\n    os.write(1, b'two')\n    return sys.stdin.read()"

@@ -237,19 +237,32 @@ def test_nan_with_any_payload_stays_nan():
     assert math.isnan(feed(frame(ok({"t": "float", "v": "nan"})))[1])
 
 
-def test_decoded_arrays_do_not_share_the_buffer():
-    """An array is the judge's own: writable, and apart from the frame it came in."""
-    parser = Parser(NONCE, CAP)
-    for byte in frame(ok(array([1])), bytes(8)):
-        parser.view()[0] = byte
-        whole = parser.advance(1)
-    assert whole
-    reply, payload = parser.result()
-    assert isinstance(reply, wire.Ok)
-    value = wire.decode(reply, payload)
-    payload[:] = b"\xff" * 8
-    value += 1
-    assert value.tolist() == [1.0]
+@pytest.mark.parametrize("strides", [None, [1, 2]])
+def test_what_the_harness_remembers_is_no_memory_of_an_argument(strides):
+    """An argument changed in place, in any layout, differs from the bytes kept, which nothing can write to."""
+    sent = np.arange(4, dtype=np.float64)
+    kept = sent.copy()
+    payload = kept.view(np.uint8).data.toreadonly()
+    node = array([2, 2]) | ({"strides": strides} if strides else {})
+    nobody = harness.Harness(lambda *_: None, lambda: (None, payload))
+    value = harness.Decoder(nobody, payload).value(node)
+    assert harness.same(node, value, payload)
+    value[1, 1] = 9
+    assert not harness.same(node, value, payload)
+    assert kept.tolist() == sent.tolist()
+
+
+def test_decoded_arrays_share_no_memory():
+    """Each array is the judge's own, aligned and writable, apart from its neighbours and from later answers."""
+    header = ok({"t": "list", "v": [array([3], "uint8"), array([2]), array([2], "float32")]})
+    content = bytes([7, 8, 9]) + struct.pack("<2d2f", 1, 2, 3, 4)
+    (_, first, _), (_, second, _) = (feed(frame(header, content)) for _ in range(2))
+    for each in first:
+        assert each.flags.writeable
+        assert each.flags.aligned
+    first[1] += 1
+    assert [each.tolist() for each in first] == [[7, 8, 9], [2.0, 3.0], [3.0, 4.0]]
+    assert [each.tolist() for each in second] == [[7, 8, 9], [1.0, 2.0], [3.0, 4.0]]
 
 
 def test_integers_beyond_64_bits_are_no_numbers():

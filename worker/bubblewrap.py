@@ -19,6 +19,7 @@ import resource
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -30,17 +31,20 @@ from grader.engine import MODULES, Ended, Finding, Kind, Pipes
 from grader.errors import OurFault, UsageError
 from grader.exercise import Limits
 from grader.local import HARNESS, child_of, cpu_below, die_with_parent, waited_seconds
+from grader.slot import ZYGOTE, Order, Slot, Used
 from worker import cgroup, seccomp
 
 OLDEST = (0, 8)
 PYTHON = "/usr/bin/python3"
 COMMAND = (PYTHON, "-I", "-S", "-B", "/sandbox/harness.py")
+ZYGOTE_COMMAND = (*COMMAND[:-1], "/sandbox/zygote.py")
 _USERS = range(61184, 65520)
 """Nobody's: systemd gives these to services for as long as they run."""
 _NAMESPACES = (
-    "--unshare-all", "--unshare-user", "--disable-userns", "--assert-userns-disabled", "--uid", "65534",
-    "--gid", "65534", "--hostname", "s", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL",
+    "--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "s", "--die-with-parent",
+    "--new-session", "--clearenv", "--cap-drop", "ALL",
 )  # fmt: skip
+_NO_MORE_NAMESPACES = ("--disable-userns", "--assert-userns-disabled")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _HIDDEN = (
     "cmdline", "config.gz", "interrupts", "kallsyms", "key-users", "keys", "modules", "sched_debug", "timer_list",
@@ -49,6 +53,10 @@ _HIDDEN = (
 _NOT_OURS = ("site-packages", "dist-packages", "ensurepip", "test")
 _OWN_PROCESSES = 3
 """bubblewrap outside, its first process inside, and one that it forks in passing."""
+_SLOT_PROCESSES = 2
+"""The zygote, and the first process of its fork."""
+_RESTING_PROCESSES = 3
+"""bubblewrap outside and inside, and a zygote without a fork."""
 _STAGE = "/sys"
 """Where root binds what the sandbox sees: a folder that every machine has and no Python lies below."""
 _LIMITS = {
@@ -88,6 +96,14 @@ class BubblewrapEngine:
     def start(self, kind: Kind, limits: Limits) -> "BubblewrapProcess":
         """Start a harness; raises OurFault and leaves nothing behind."""
         return BubblewrapProcess(kind, limits, self._place())
+
+    def slot(self, kind: Kind, limits: Limits) -> Slot:
+        """Start a slot; raises OurFault and leaves nothing behind."""
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            host = BubblewrapSlot(kind, limits, self._place(), theirs)
+        hidden = [f"/proc/{name}" for name in _HIDDEN if Path("/proc", name).exists()]
+        return Slot(host, control, Order(seccomp.bpf(), hidden, ["/tmp"]), kind, limits)  # noqa: S108 - the sandbox's
 
     def check(self, kind: Kind) -> None:
         """Find the libraries, and start a sandbox in which Python says its version; raises OurFault or UsageError."""
@@ -146,26 +162,36 @@ class BubblewrapProcess(Pipes):
     """A bubblewrap process, the sandbox below it, and its control group."""
 
     def __init__(
-        self, kind: Kind, limits: Limits, place: cgroup.Place | None, command: Sequence[str] = COMMAND
+        self,
+        kind: Kind,
+        limits: Limits,
+        place: cgroup.Place | None,
+        command: Sequence[str] = COMMAND,
+        control: socket.socket | None = None,
     ) -> None:
-        """Start it: descriptors 0, 1 and 2 are pipes to us, there are no others, and the environment is empty."""
+        """Start it: descriptors 0, 1 and 2 are pipes to us, there are no others, and the environment is empty.
+
+        With `control`, which then is descriptor 0, it may make namespaces: what it runs must be a slot's zygote.
+        """
         binds = _binds(kind)
         user = _free_user() if os.geteuid() == 0 else 0
         self._result: Ended | None = None
         self._first: int | None = None
         self._harness = 0
-        self._group = _make_group(place, kind, limits)
+        self._group = _make_group(place, kind, limits, slot=control is not None)
         prepare = functools.partial(_prepare, self._group, user, [source for source, _ in binds], limits, os.getpid())
         try:
-            self._popen, self._info = _launch(command, _arguments(binds, limits, staged=bool(user)), prepare)
+            arguments = _arguments(binds, limits, staged=bool(user), slot=control is not None)
+            self._popen, self._info = _launch(command, arguments, prepare, control)
         except BaseException:
             if self._group is not None:
                 self._group.close()
             raise
         self.requests, self.answers, self.prints = (
-            pipe.fileno() for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr) if pipe is not None
+            pipe.fileno() if pipe is not None else -1
+            for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr)
         )
-        self.confinement = {"limits": str(place or "rlimits")}
+        self.confinement = {"isolation": "container", "limits": str(place or "rlimits")}
 
     def ended(self) -> bool:
         """Tell whether the sandbox has ended by itself (it stays to be waited for)."""
@@ -229,6 +255,41 @@ class BubblewrapProcess(Pipes):
         return self._first
 
 
+class BubblewrapSlot(BubblewrapProcess):
+    """A bubblewrap process with a slot's zygote in it."""
+
+    def __init__(self, kind: Kind, limits: Limits, place: cgroup.Place | None, control: socket.socket) -> None:
+        """Start it; `control` becomes the zygote's."""
+        super().__init__(kind, limits, place, ZYGOTE_COMMAND, control)
+        self._before = cgroup.Usage(0.0, 0.0, 0)
+
+    def locate(self) -> None:
+        """Find bubblewrap's first process inside."""
+        self._first_process()
+
+    def harness(self) -> int:
+        """Return the number of the fork's harness outside: below bubblewrap's process, the zygote and the first."""
+        return child_of(child_of(child_of(self._first_process())))
+
+    def begin(self) -> None:
+        """Count from here on."""
+        if self._group is not None:
+            self._group.forget_peak()
+            self._before = self._group.usage()
+
+    def used(self) -> Used | None:
+        """Return what was used since `begin`."""
+        if self._group is None:
+            return None
+        now = self._group.usage()
+        kills = now.oom_kills - self._before.oom_kills
+        return Used(now.cpu_seconds - self._before.cpu_seconds, now.peak_memory_mib, kills)
+
+    def empty(self) -> bool:
+        """Tell whether the group has only bubblewrap and the zygote; without one, the kernel has ended the rest."""
+        return self._group is None or self._group.processes() == _RESTING_PROCESSES
+
+
 def version() -> tuple[int, ...]:
     """Return the version of the bubblewrap on the path; raises OurFault where it is missing or too old."""
     try:
@@ -290,7 +351,8 @@ def _binds(kind: Kind) -> list[tuple[Path | None, Path]]:
     for file in (prefix / "lib").glob(f"lib{name}*.so.1.0"):  # it must be found before another one of the system
         places = [folder / file.name for folder in system if (folder / file.name).exists()]
         binds += [(file, place) for place in places or [Path("/usr/lib", file.name)]]
-    return [*binds, (HARNESS, Path("/sandbox/harness.py")), *_libraries(kind)]
+    ours = [(file, Path("/sandbox", file.name)) for file in (HARNESS, ZYGOTE)]
+    return [*binds, *ours, *_libraries(kind)]
 
 
 def _is_real(folder: Path) -> bool:
@@ -315,9 +377,14 @@ def _libraries(kind: Kind) -> list[tuple[Path, Path]]:
     return binds
 
 
-def _arguments(binds: Sequence[tuple[Path | None, Path]], limits: Limits, *, staged: bool) -> list[str]:
-    """Return bubblewrap's options; what root staged lies there under its number."""
-    arguments = [*_NAMESPACES]
+def _arguments(
+    binds: Sequence[tuple[Path | None, Path]], limits: Limits, *, staged: bool, slot: bool = False
+) -> list[str]:
+    """Return bubblewrap's options; what root staged lies there under its number.
+
+    In a slot's /proc nothing is hidden, or the kernel would let no fork mount one of its own; there is no submission.
+    """
+    arguments = [*_NAMESPACES, *(() if slot else _NO_MORE_NAMESPACES)]
     for top in (Path("/lib"), Path("/lib64")):
         if top.is_symlink():
             arguments += ["--symlink", str(top.readlink()), str(top)]
@@ -331,7 +398,7 @@ def _arguments(binds: Sequence[tuple[Path | None, Path]], limits: Limits, *, sta
     for aim, link in (("/proc/self/fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr")):
         arguments += ["--symlink", aim, f"/dev/{link}"]
     arguments += ["--proc", "/proc"]
-    for name in _HIDDEN:
+    for name in () if slot else _HIDDEN:
         if Path("/proc", name).exists():
             arguments += ["--ro-bind", "/dev/null", f"/proc/{name}"]
     scratch = ["--bind", f"{_STAGE}/scratch"] if staged else ["--size", str(limits.scratch_mib << 20), "--tmpfs"]
@@ -339,12 +406,13 @@ def _arguments(binds: Sequence[tuple[Path | None, Path]], limits: Limits, *, sta
     return [*arguments, *scratch, "/tmp", "--symlink", "../tmp", "/dev/shm", "--remount-ro", "/", "--chdir", "/tmp"]  # noqa: S108
 
 
-def _make_group(place: cgroup.Place | None, kind: Kind, limits: Limits) -> cgroup.Group | None:
+def _make_group(place: cgroup.Place | None, kind: Kind, limits: Limits, *, slot: bool) -> cgroup.Group | None:
     if place is None:
         return None
     memory = limits.memory_mib + cgroup.LIBRARIES_MIB[kind] + limits.scratch_mib
+    processes = limits.processes + _OWN_PROCESSES + slot * _SLOT_PROCESSES
     try:
-        return cgroup.Group(place, memory_mib=memory, processes=limits.processes + _OWN_PROCESSES, cores=limits.cores)
+        return cgroup.Group(place, memory_mib=memory, processes=processes, cores=limits.cores, together=not slot)
     except OSError as error:
         raise OurFault("E4112", "no control group can be made", cause=str(error), hint="see `grader doctor`") from error
 
@@ -360,7 +428,10 @@ def _free_user() -> int:
 
 
 def _launch(
-    command: Sequence[str], arguments: Sequence[str], prepare: Callable[[int], None]
+    command: Sequence[str],
+    arguments: Sequence[str],
+    prepare: Callable[[int], None],
+    control: socket.socket | None,
 ) -> tuple["subprocess.Popen[bytes]", int]:
     """Start bubblewrap; return it, and a descriptor from which the first process inside can be read."""
     program = _program()
@@ -376,13 +447,13 @@ def _launch(
         info_out, info_in = os.pipe()
         for descriptor in (options, rules, said_out, said_in, info_in):
             keep(descriptor)
-        _fill(rules, seccomp.bpf())
+        _fill(rules, seccomp.bpf(slot=control is not None))
         arguments = ["--seccomp", str(rules), "--info-fd", str(info_in), *arguments]
         _fill(options, b"".join(os.fsencode(argument) + b"\0" for argument in arguments))
         try:
             popen = subprocess.Popen(  # noqa: S603 - no shell, and no word of it from a submission
                 [program, "--args", str(options), *command],
-                stdin=subprocess.PIPE,
+                stdin=subprocess.PIPE if control is None else control.fileno(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={},

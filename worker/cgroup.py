@@ -100,8 +100,11 @@ def _delegate(step: Path, folder: Path) -> None:
 class Group:
     """One sandbox's group: made and limited here, joined by the sandbox, emptied and removed at its end."""
 
-    def __init__(self, place: Place, *, memory_mib: int, processes: int, cores: float) -> None:
-        """Remove what dead judges left, make the group and set its limits. Raises OSError."""
+    def __init__(self, place: Place, *, memory_mib: int, processes: int, cores: float, together: bool = True) -> None:
+        """Remove what dead judges left, make the group and set its limits. Raises OSError.
+
+        `together`: at the memory limit the kernel ends all of it, where it can (version 2), not the largest process.
+        """
         self.place = place
         remove_orphans(place)
         name = f"{owner.me()}:{secrets.token_hex(4)}"
@@ -109,12 +112,12 @@ class Group:
         try:
             for folder in set(self._folders.values()):
                 folder.mkdir()
-            self._limit(memory_mib, processes, cores)
+            self._limit(memory_mib, processes, cores, together=together)
         except OSError:
             self.close()
             raise
 
-    def _limit(self, memory_mib: int, processes: int, cores: float) -> None:
+    def _limit(self, memory_mib: int, processes: int, cores: float, *, together: bool) -> None:
         """Set the limits; memory and swap together are no more than memory. Raises OSError."""
         memory, quota = str(memory_mib << 20), max(1000, int(cores * _PERIOD))
         if self.place.version == 1:
@@ -124,7 +127,7 @@ class Group:
         else:
             self._set("memory", "memory.max", memory)
             self._set("memory", "memory.swap.max", "0", optional=True)
-            self._set("memory", "memory.oom.group", "1", optional=True)
+            self._set("memory", "memory.oom.group", str(int(together)), optional=True)
             self._set("cpu", "cpu.max", f"{quota} {_PERIOD}", optional=True)
         self._set("pids", "pids.max", str(processes))
 
@@ -140,6 +143,15 @@ class Group:
     def cpu_seconds(self) -> float:
         """Return the processor time used so far; NaN where no controller counts it."""
         return read_cpu(cpu_counter(self.place.version, self._folders))
+
+    def forget_peak(self) -> None:
+        """Begin to look for the most memory anew, where the kernel can (version 1)."""
+        with contextlib.suppress(OSError):
+            self._set("memory", "memory.max_usage_in_bytes", "0", optional=True)
+
+    def processes(self) -> int:
+        """Return how many processes there are in it."""
+        return len((self._folders["pids"] / "cgroup.procs").read_text(encoding="ascii").split())
 
     def close(self) -> None:
         """Kill what is left, see that nothing is, and remove the group. Raises OurFault where something stays."""

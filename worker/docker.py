@@ -1,8 +1,9 @@
 """Engine `docker`: one container a judging, on the engine the environment names (DOCKER_HOST, or the local socket).
 
-Nothing of the host is mounted; the source comes as the first frame. What a container may do is said here in one place
-(`host_config`) and in seccomp.toml. Its labels name the judging's process and the moment after which it is an orphan:
-`reap` removes those at every start, so that a killed judge or daemon leaves nothing for long.
+Nothing of the host is mounted but a socket (`worker/channel.py`); the source comes as the first frame. What a container
+may do is said here in one place (`host_config`) and in seccomp.toml. Its labels name the judging's process and the
+moment after which it is an orphan: `reap` removes those at every start, so that a killed judge or daemon leaves nothing
+for long.
 
     GRADER_DOCKER_RUNTIME   another runtime, for example `runsc` (gVisor)
     GRADER_DOCKER_GPUS      devices by id ("0" or "GPU-...,MIG-..."), or `all`
@@ -12,6 +13,8 @@ import contextlib
 import errno
 import os
 import random
+import select
+import socket
 import struct
 import time
 from pathlib import Path
@@ -23,12 +26,15 @@ from grader.errors import OurFault
 from grader.exercise import Limits
 from grader.local import child_of, waited_seconds
 from worker import build, cgroup, seccomp
+from worker import channel as channels
 
 OWNER, EXPIRES = "grader.owner", "grader.expires"
 UIDS = range(61184, 65520)
 """Nobody's: systemd gives these to services for as long as they run; inside the 65,536 of a remapped daemon."""
 _MARGIN_SECONDS = 300.0
 _CLIENT_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+_PAUSE_SECONDS = 0.005
 _FRAME = struct.Struct(">BxxxL")
 _SIGNALS = 128
 _SIGKILL = 9
@@ -57,6 +63,7 @@ class DockerEngine:
         self.gpus = os.environ.get("GRADER_DOCKER_GPUS", "") if gpus is None else gpus
         self._client: Any = None
         self._images: dict[str, str] = {}
+        self._near: bool | None = None
 
     def start(self, kind: Kind, limits: Limits) -> "DockerProcess":
         """Create, attach to and start a container; raises OurFault and leaves none behind."""
@@ -64,8 +71,20 @@ class DockerEngine:
         user = random.SystemRandom().choice(UIDS)
         expires = int(time.time() + _MARGIN_SECONDS + limits.import_seconds + 3 * limits.judging_seconds)
         labels = {OWNER: owner.me(), EXPIRES: str(expires)}
+        channel = self._channel(user)
+        config = self.config(kind, limits, user, labels)
         with _faults():
-            return DockerProcess(self._client, self._images[kind], self.config(kind, limits, user, labels))
+            if channel is None:
+                return DockerProcess(self._client, self._images[kind], config)
+            config["host_config"]["Mounts"] = [_mount(channel.path)]
+            try:
+                return DockerProcess(self._client, self._images[kind], config, channel)
+            except _failures() as error:
+                if channel.path not in str(error):
+                    raise
+                self._near = False  # the daemon's files are not ours
+                del config["host_config"]["Mounts"]
+                return DockerProcess(self._client, self._images[kind], config)
 
     def check(self, kind: Kind) -> None:
         """Find the image of `kind`, and remove what earlier judges left; raises OurFault."""
@@ -96,6 +115,10 @@ class DockerEngine:
             except OurFault as error:
                 found.append(Finding(f"image {kind}", ok=False, seen=error.what, remedy=error.hint))
         runtimes = sorted(set(info.get("Runtimes") or {}) - {"io.containerd.runc.v2", "io.containerd.runtime.v1.linux"})
+        way = "through the daemon, which is slow: it is elsewhere, or behind another process"
+        if channels.is_near(os.environ.get("DOCKER_HOST", "")):
+            way = "a socket of each container's own"
+        found.append(Finding("channel", ok=True, seen=way))
         wanted = not self.runtime or self.runtime in runtimes
         remedy = "" if wanted else f"install the runtime {self.runtime}, or unset GRADER_DOCKER_RUNTIME"
         found.append(Finding("runtime", ok=wanted, seen=f"{self.runtime or 'default'} of {runtimes}", remedy=remedy))
@@ -105,6 +128,15 @@ class DockerEngine:
         """Close the connections to the daemon."""
         if self._client is not None:
             self._client.close()
+
+    def _channel(self, user: int) -> channels.Channel | None:
+        """Make a socket for a container, where daemon and judge share a machine."""
+        if self._near is None:
+            self._near = channels.is_near(os.environ.get("DOCKER_HOST", ""))
+        if self._near:
+            with contextlib.suppress(OSError):  # the temporary folder is full
+                return channels.Channel(user)
+        return None
 
     def _connect(self) -> None:
         if self._client is None:
@@ -200,15 +232,31 @@ class Stream:
 
 
 class DockerProcess:
-    """A container that runs the harness, and two connections to it: requests and answers, prints."""
+    """A container that runs the harness, and two connections to it: requests and answers, prints.
 
-    def __init__(self, client: Any, image: str, config: dict[str, Any]) -> None:
-        """Create, attach, start; attached first, so that nothing is missed."""
+    Requests and answers begin on streams that the daemon passes on, and change to the `channel`.
+    """
+
+    def __init__(
+        self, client: Any, image: str, config: dict[str, Any], channel: channels.Channel | None = None
+    ) -> None:
+        """Create, attach, start; attached first, so that nothing is missed. It removes the channel in the end."""
         self._client = client
+        self._channel = channel
+        self._connection: socket.socket | None = None
+        self._harness = -1
+        with contextlib.ExitStack() as undo:
+            if channel is not None:
+                undo.callback(channel.remove)
+            self._start(image, config)
+            undo.pop_all()
+
+    def _start(self, image: str, config: dict[str, Any]) -> None:
         self._result: Ended | None = None
         self._counter: Path | None = None
         self._harness = 0
         self._since = int(time.time()) - 1
+        client = self._client
         created = client.create_container(image, use_config_proxy=False, **config)  # an address may hold a password
         self._id = str(created["Id"])
         try:
@@ -225,25 +273,54 @@ class DockerProcess:
         for descriptor in self._descriptors:
             os.set_blocking(descriptor, False)
         self._answers, self._prints = Stream(self.answers), Stream(self.prints)
-        self.confinement = {"image": image, "limits": "cgroup"}
+        self.confinement = {"image": image, "isolation": "container", "limits": "cgroup"}
+
+    def settle(self) -> None:
+        """Change to the channel if the harness has connected, which it does before it answers."""
+        connection = self._channel.accept() if self._channel is not None else None
+        if connection is None:
+            return
+        with contextlib.suppress(OSError):
+            self._harness = os.pidfd_open(channels.peer(connection)[0])
+        self._connection = connection
+        os.close(self.requests)
+        os.close(self.answers)
+        self.answers = connection.fileno()
+        self.requests = os.dup(self.answers)
+        self._descriptors = (self.requests, self.prints)
 
     def read_answers(self, into: memoryview) -> int:
         """Read what is there; 0 at the end. Raises BlockingIOError."""
-        return self._answers.read(into)
+        if self._connection is None:
+            return self._answers.read(into)
+        try:
+            return os.readv(self.answers, [into])  # bytes alone: descriptors that were sent along are dropped
+        except ConnectionResetError:  # it hung up on a question
+            return 0
 
     def read_prints(self) -> bytes:
         """Read what was printed; nothing at the end. Raises BlockingIOError."""
         room = bytearray(1 << 16)
-        return bytes(room[: self._prints.read(memoryview(room))])
+        said = bytes(room[: self._prints.read(memoryview(room))])
+        if not said and self._connection is not None:  # the container has ended, or the daemon that could end it
+            self._connection.shutdown(socket.SHUT_RDWR)
+        return said
 
     def ended(self) -> bool:
         """Tell whether the container has stopped; a daemon that does not answer has ended it."""
         if self._result is not None:
             return True
+        if self._harness >= 0 and not select.select([self._harness], [], [], 0)[0]:
+            return False
+        limit = time.monotonic() + _STOP_SECONDS * (self._harness >= 0)  # the daemon hears of its end after us
         try:
-            return not self._state()["Running"]
+            while running := self._state()["Running"]:
+                if time.monotonic() >= limit:
+                    break
+                time.sleep(_PAUSE_SECONDS)
         except _failures():
             return True
+        return not running
 
     def waited_seconds(self) -> float:
         """Return how long the harness waited for a core; 0 where its processes are out of sight."""
@@ -313,6 +390,13 @@ class DockerProcess:
         descriptors, self._descriptors = self._descriptors, ()
         for descriptor in descriptors:
             os.close(descriptor)
+        if self._channel is not None:
+            self._channel.remove()
+        if self._connection is not None:
+            self._connection.close()
+        if self._harness >= 0:
+            os.close(self._harness)
+            self._harness = -1
 
     def _events(self) -> set[str]:
         """Return what the daemon says has happened to the container: `oom`, `kill` (by somebody else than us)."""
@@ -320,6 +404,11 @@ class DockerProcess:
         until = int(time.time()) + 1
         seen = self._client.events(since=self._since, until=until, filters=filters, decode=True)
         return {str(event["Action"]) for event in seen}
+
+
+def _mount(path: str) -> dict[str, Any]:
+    """Return the one mount there is: a socket, and nothing that could be written."""
+    return {"Type": "bind", "Source": path, "Target": channels.TARGET, "ReadOnly": True}
 
 
 def _refuse_warnings(warnings: list[str]) -> None:
@@ -363,6 +452,7 @@ def reap(client: Any) -> list[str]:
             with contextlib.suppress(*_failures()):  # another judge removes it at the same time
                 client.remove_container(container["Id"], force=True, v=True)
                 removed.append(str(container["Id"]))
+    channels.remove_orphans()
     return removed
 
 

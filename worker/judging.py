@@ -19,9 +19,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from grader import judge, local, notebook
+from grader import local, notebook
 from grader.errors import GraderError, OurFault
 from grader.owner import me
+from grader.pool import Pool
 from grader.records import Claim
 from grader.report import Report
 from grader.server.catalogue import Catalogue
@@ -44,12 +45,12 @@ class _Stopped(BaseException):
 class Judges:
     """Judges one submission at a time; made in the process that judges, whose signals it handles."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, *, engine: str, secret: bytes, lease_seconds: float) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, pool: Pool, *, secret: bytes, lease_seconds: float) -> None:
         """From now on SIGTERM means: put back what is being judged or, where nothing is, end."""
         local.let_others_first(session=os.getsid(0) == os.getppid())  # the worker's own, not a terminal's
         self._store = store
         self._catalogue = catalogue
-        self._engine = engine
+        self._pool = pool
         self._secret = secret
         self._lease_seconds = lease_seconds
         self._faults: dict[str, tuple[int, float]] = {}
@@ -82,7 +83,7 @@ class Judges:
         try:
             exercise = self._catalogue.load(claim.exercise)
             exercise = exercise.without_policy() if claim.overruled else exercise
-            process = judge.start(exercise, engine=self._engine, isolated=True)
+            process = self._pool.start(exercise)
             heartbeat = _Heartbeat(self._store, claim, self._lease_seconds)
             with self._stoppable():
                 process.started()

@@ -28,17 +28,20 @@ Instruction = tuple[int, int, int, int]
 """struct sock_filter: code, how far to jump if true, if false, operand."""
 
 
-def docker_profile() -> str:
+def docker_profile(*, slot: bool = False) -> str:
     """Return the JSON text for Docker's `security_opt=["seccomp=" + text]`, valid from Docker 20.10 on."""
     rules = _rules()
-    syscalls: list[dict[str, Any]] = [{"names": list(rules["allowed"]), "action": "SCMP_ACT_ALLOW"}]
+    more = set(rules["slot"]) if slot else set()
+    syscalls: list[dict[str, Any]] = [{"names": [*rules["allowed"], *sorted(more)], "action": "SCMP_ACT_ALLOW"}]
     for name, rule in rules["conditional"].items():
+        if name in more:
+            continue
         for value in rule["values"]:  # a rule each: conditions within one rule must all hold
             argument: dict[str, Any] = {"index": rule["argument"], "op": "SCMP_CMP_EQ", "value": value}
             if "mask" in rule:
                 argument |= {"op": "SCMP_CMP_MASKED_EQ", "value": rule["mask"], "valueTwo": value}
             syscalls.append({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument]})
-    refused = [name for group in rules["refused"].values() for name in group]
+    refused = [name for group in rules["refused"].values() for name in group if name not in more]
     syscalls.append({"names": refused, "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS})
     profile = {
         "defaultAction": "SCMP_ACT_ERRNO",
@@ -50,8 +53,11 @@ def docker_profile() -> str:
     return json.dumps(profile)
 
 
-def bpf(machine: str = platform.machine()) -> bytes:
-    """Return the filter for this machine as an array of struct sock_filter. Raises OurFault for an unknown machine."""
+def bpf(machine: str = platform.machine(), *, slot: bool = False) -> bytes:
+    """Return the filter for this machine as an array of struct sock_filter. Raises OurFault for an unknown machine.
+
+    With `slot` it is the wider one of a slot's zygote, which puts the strict one over every fork.
+    """
     if machine not in _MACHINES:
         raise OurFault(
             "E4113",
@@ -62,7 +68,7 @@ def bpf(machine: str = platform.machine()) -> bytes:
     program = [(_LOAD, 0, 0, _ARCH), (_JEQ, 1, 0, _AUDIT_ARCH[machine]), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, _NR)]
     if machine == "x86_64":
         program += [(_JGE, 0, 1, _X32), (_RETURN, 0, 0, _KILL)]
-    program += _search(_ranges(_MACHINES.index(machine)))
+    program += _search(_ranges(_MACHINES.index(machine), slot=slot))
     return b"".join(struct.pack("=HBBI", *each) for each in program)
 
 
@@ -71,11 +77,13 @@ def _rules() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 
 
-def _ranges(column: int) -> list[tuple[int, list[Instruction]]]:
+def _ranges(column: int, *, slot: bool) -> list[tuple[int, list[Instruction]]]:
     """Return, in order, the numbers at which the decision changes, each with the code that decides from there on."""
     rules = _rules()
     decisions = {numbers[column]: [(_RETURN, 0, 0, _ALLOW)] for numbers in rules["allowed"].values()}
     decisions |= {rule["number"][column]: _condition(rule) for rule in rules["conditional"].values()}
+    if slot:
+        decisions |= {numbers[column]: [(_RETURN, 0, 0, _ALLOW)] for numbers in rules["slot"].values()}
     refuse: list[Instruction] = [(_RETURN, 0, 0, _REFUSE)]
     ranges = [(0, decisions.get(0, refuse))]
     for number in range(1, max(decisions) + 2):

@@ -3,6 +3,7 @@
     GRADER_DATABASE_URL   the store
     GRADER_BROKER_URL     the Redis that carries the messages
     GRADER_ENGINE         what isolates submissions: auto, docker or bubblewrap
+    GRADER_ISOLATION      what each sandbox has of its own: `container` (the default) or `fork`, see grader/zygote.py
     GRADER_SECRET_FILE    the key of all random inputs, the same on every machine; GRADER_HOME/secret unless said
     GRADER_LEASE_SECONDS  how long a judging is left to a worker that gives no sign of life (60)
     GRADER_GRACE_SECONDS  how long judgings may go on after SIGTERM before they are put back (30)
@@ -33,7 +34,8 @@ from grader import config, gate
 from grader import exercise as exercises
 from grader.engine import choose
 from grader.errors import ExerciseError, UsageError
-from grader.exercise import Limits
+from grader.exercise import Isolation, Limits
+from grader.pool import Pool
 from grader.queue import QUEUES, TASK, address, celery, read_file
 from grader.server.catalogue import Catalogue
 from grader.store import open_store
@@ -57,6 +59,7 @@ class Settings:
     database: str
     broker: str
     engine: str
+    isolation: Isolation
     secret: bytes
     lease_seconds: float
     grace_seconds: float
@@ -69,6 +72,7 @@ def read() -> Settings:
         database=address("GRADER_DATABASE_URL"),
         broker=address("GRADER_BROKER_URL"),
         engine=common.engine,
+        isolation=common.isolation,
         secret=_secret() if os.environ.get("GRADER_SECRET_FILE") else common.secret(),
         lease_seconds=_seconds("GRADER_LEASE_SECONDS", _LEASE_SECONDS),
         grace_seconds=_seconds("GRADER_GRACE_SECONDS", _GRACE_SECONDS),
@@ -121,7 +125,7 @@ def serve(queues: Sequence[str], concurrency: int | None) -> int:
         return Judges(
             store,
             catalogue,
-            engine=settings.engine,
+            Pool(settings.engine, isolated=True, isolation=settings.isolation),
             secret=settings.secret,
             lease_seconds=settings.lease_seconds,
         )

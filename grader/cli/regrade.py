@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from grader.cli.remote import Remote
+    from grader.pool import Pool
     from grader.records import Candidate
     from grader.store import Store
 
@@ -149,6 +150,9 @@ def _dry_run(
     store: "Store", exercise: Exercise, settings: Config, secret: bytes, counter: "_Counter", *, never_lower: bool
 ) -> _Outcome:
     """Judge each learner's best and last submission, and compare."""
+    from grader.pool import Pool  # noqa: PLC0415 - only a judge's installation has what it needs
+
+    pool = Pool(settings.engine, isolated=settings.isolated, isolation=settings.isolation)
     found = list(_candidates(store, exercise))
     changes, failed = [], 0
     for done, each in enumerate(found):
@@ -160,7 +164,7 @@ def _dry_run(
             score=each.score,
             max_score=each.max_score,
         )
-        after = _judge(store, exercise, each, settings, secret)
+        after = _judge(store, pool, exercise, each, secret)
         failed += after.verdict is Verdict.INTERNAL_ERROR
         if after.verdict is Verdict.INTERNAL_ERROR or _same(before, after):
             continue
@@ -186,13 +190,11 @@ def _candidates(store: "Store", exercise: Exercise) -> "Iterator[Candidate]":
         after = page[-1].submission
 
 
-def _judge(store: "Store", exercise: Exercise, each: "Candidate", settings: Config, secret: bytes) -> Mark:
+def _judge(store: "Store", pool: "Pool", exercise: Exercise, each: "Candidate", secret: bytes) -> Mark:
     """Judge a submission with the seed it had, and store nothing."""
-    from grader import judge  # noqa: PLC0415 - only a judge's installation has what it needs
-
     source = store.source(each.submission)
     judged = exercise.without_policy() if store.overruled(each.submission) else exercise
-    process = judge.start(judged, engine=settings.engine, isolated=settings.isolated)
+    process = pool.start(judged)
     try:
         report = process.run(source, seed=each.seed, secret=secret, places=notebook.places(each.filename, source))
     finally:

@@ -18,11 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from grader import exercise as exercises
-from grader import gate, judge, local, notebook
+from grader import judge, local, notebook
 from grader.config import Config
 from grader.engine import choose
 from grader.errors import GraderError
 from grader.owner import me
+from grader.pool import Pool
 from grader.records import Claim
 from grader.store import Store, open_store
 
@@ -118,6 +119,7 @@ def _serve(config: Config, database: Path | str, ears: int) -> None:
     store = open_store(database)
     swept = 0.0
     resting: set[str] = set()
+    pool = Pool(config.engine, isolated=config.isolated, isolation=config.isolation)
     while True:
         if time.monotonic() - swept > _SWEEP_SECONDS:
             store.sweep()
@@ -130,7 +132,7 @@ def _serve(config: Config, database: Path | str, ears: int) -> None:
                 os.read(ears, 1)
             continue
         try:
-            _judge(store, claim, config)
+            _judge(store, claim, config, pool)
         except KeyboardInterrupt:
             store.release(claim)
             raise
@@ -149,12 +151,11 @@ def _next(store: Store, resting: set[str]) -> Claim | None:
     return None
 
 
-def _judge(store: Store, claim: Claim, config: Config) -> None:
+def _judge(store: Store, claim: Claim, config: Config, pool: Pool) -> None:
     exercise = exercises.load(claim.exercise)
     if claim.overruled:
         exercise = exercise.without_policy()
-    gate.preload(exercise)
-    process = judge.start(exercise, engine=config.engine, isolated=config.isolated)
+    process = pool.start(exercise)
     try:
         process.started(_log.warning)
         store.note(claim, "ready")

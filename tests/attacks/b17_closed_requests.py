@@ -37,6 +37,6 @@ def hush():
 
 
 def double(x, factor=2.0):
-    inside()["source"].close()
+    os.close(inside()["requests"])
     threading.Thread(target=time.sleep, args=(30,)).start()
     return factor * x

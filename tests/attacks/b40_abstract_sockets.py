@@ -14,9 +14,14 @@ class LEAKED(Exception):
 
 
 lines = open("/proc/net/unix").read().splitlines()[1:] if os.path.exists("/proc/net/unix") else []
-named = [line.split()[7] for line in lines if len(line.split()) > 7]
+named = {line.split()[7] for line in lines if len(line.split()) > 7}
+for descriptor in range(16):
+    try:
+        named.discard(socket.socket(fileno=os.dup(descriptor)).getpeername())  # the judge's own end
+    except OSError:
+        continue
 if named:
-    raise LEAKED(named[0])
+    raise LEAKED(str(named))
 for name in ("\0/tmp/.X11-unix/X0", "\0/containerd-shim/x", "\0/org/kernel/linux/storage/multipathd", "\0dbus"):
     try:
         socket.socket(socket.AF_UNIX).connect(name)

@@ -40,7 +40,7 @@ TRICKS = (
     "a67_fast_only_once",
     "a72_burns_while_the_reference_runs",
     "a73_threads_for_speed",
-    "b63_sleeps_on_small_sizes",
+    "b66_sleeps_on_small_sizes",
 )
 """Each does the work of 240 steps."""
 

@@ -25,7 +25,7 @@ from grader.local import HARNESS, LocalEngine
 from grader.sandbox import Broken
 from grader.verdict import Verdict
 from worker import bubblewrap, cgroup, seccomp
-from worker.bubblewrap import BubblewrapEngine
+from worker.bubblewrap import ZYGOTE_COMMAND, BubblewrapEngine
 
 USER = 61000
 PR_SET_DUMPABLE = 4
@@ -105,10 +105,27 @@ def run(request):
     return request.param
 
 
-@pytest.fixture
-def engine():
-    """Give the engine."""
-    return BubblewrapEngine()
+class Forked(BubblewrapEngine):
+    """Its sandboxes are forks, each of a slot of its own."""
+
+    def __init__(self):
+        """Keep the slots."""
+        super().__init__()
+        self.slots = []
+
+    def start(self, kind, limits):
+        """Start a slot and fork from it."""
+        self.slots.append(self.slot(kind, limits))
+        return self.slots[-1].fork()
+
+
+@pytest.fixture(params=["container", "fork"])
+def engine(request):
+    """Give the engine, in both isolations."""
+    found = BubblewrapEngine() if request.param == "container" else Forked()
+    yield found
+    for slot in getattr(found, "slots", ()):
+        slot.close()
 
 
 def processes_below(pid):
@@ -187,7 +204,17 @@ def test_nothing_of_the_machine_is_inside(run, engine, inside):
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     assert {path for path in found if path.count("/") == 2} <= {
         *(f"/dev/{device}" for device in ("null", "zero", "full", "random", "urandom")),
-        *("/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/shm", "/sandbox/harness.py", "/sandbox/lib"),
+        *(
+            "/dev/fd",
+            "/dev/stdin",
+            "/dev/stdout",
+            "/dev/stderr",
+            "/dev/shm",
+            "/sandbox/harness.py",
+            "/sandbox/zygote.py",
+            *("/sandbox/harness.py", "/sandbox/zygote.py"),
+            "/sandbox/lib",
+        ),
         *("/usr/bin", "/usr/lib", "/usr/lib64"),
     }
     assert [path for path in found if path.startswith("/usr/bin/")] == ["/usr/bin/python3"]
@@ -222,8 +249,9 @@ def test_who_one_is_inside(run, engine, inside):
     assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
     assert (status["NoNewPrivs"].strip(), status["Seccomp"].strip()) == ("1", "2")
     assert "Seccomp:\t2" in first
-    assert environment == ""
-    assert command.split("\0")[3:] == [*bubblewrap.COMMAND, ""]
+    forked = isinstance(engine, Forked)
+    assert environment == ("EACCES" if forked else "")
+    assert command.split("\0")[0 if forked else 3 :] == [*(ZYGOTE_COMMAND if forked else bubblewrap.COMMAND), ""]
     assert [line.split(":")[0].strip() for line in network.splitlines()[2:]] == ["lo"]
     threads = ["MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
     # 3 and 4 are where the harness moved the pipes to the judge, 5 lists the folder.
@@ -232,6 +260,7 @@ def test_who_one_is_inside(run, engine, inside):
     assert versions["python"] == sys.version.split()[0]
 
 
+@pytest.mark.parametrize("engine", ["container"], indirect=True)
 def test_root_starts_each_sandbox_as_another_user(engine, inside):
     """Outside, the processes are of a user that nothing else runs as, and the kernel takes them first for memory."""
     ask, other = inside(engine), inside(engine)
@@ -271,7 +300,7 @@ def test_only_the_scratch_space_can_be_written(run, engine, inside):
     assert shared == "['x']"
     assert filled in ("EFBIG", "ENOSPC")
     assert several == "ENOSPC"
-    assert ("ENOSPC" in many) == (run is as_root)
+    assert ("ENOSPC" in many) == (run is as_root or isinstance(engine, Forked))
 
 
 @pytest.mark.parametrize(
@@ -348,6 +377,7 @@ def test_deaths_are_told_apart(run, engine, inside, code, cause, number):
     assert (ended.cause, ended.number) == (cause, number)
 
 
+@pytest.mark.parametrize("engine", ["container"], indirect=True)
 def test_a_sandbox_ended_from_outside_is_lost(run, engine, inside):
     """Somebody killed bubblewrap: nothing follows for the submission."""
 
@@ -363,6 +393,7 @@ def test_a_sandbox_ended_from_outside_is_lost(run, engine, inside):
     assert (ended.cause, ended.number) == ("lost", signal.SIGKILL)
 
 
+@pytest.mark.parametrize("engine", ["container"], indirect=True)
 def test_nothing_is_left(run, engine, inside):
     """Daemons of a double fork, groups, mounts and descriptors go with the sandbox; closing twice is closing once."""
 
@@ -391,6 +422,7 @@ def test_nothing_is_left(run, engine, inside):
     assert ended.peak_memory_mib > 5
 
 
+@pytest.mark.parametrize("engine", ["container"], indirect=True)
 def test_a_sandbox_that_has_not_begun_can_be_killed(run, engine):
     """At any moment of its start, and nothing is left."""
 
@@ -404,6 +436,7 @@ def test_a_sandbox_that_has_not_begun_can_be_killed(run, engine):
     assert run(hurry) == []
 
 
+@pytest.mark.parametrize("engine", ["container"], indirect=True)
 def test_the_sandbox_dies_with_its_judge(run, engine):
     """A judge that is killed takes the sandbox along; its group goes at the next start."""
 
@@ -543,7 +576,7 @@ def test_what_bubblewrap_says_is_understood(tmp_path, said, code):
 @pytest.mark.usefixtures("unchecked")
 def test_a_filter_that_the_kernel_refuses(monkeypatch, engine):
     """No sandbox without it."""
-    monkeypatch.setattr(seccomp, "bpf", lambda: b"\xff" * 8)
+    monkeypatch.setattr(seccomp, "bpf", lambda **_: b"\xff" * 8)
     assert refusal(engine).code == "E4113"
 
 

@@ -6,7 +6,11 @@ import json
 import os
 import shutil
 import signal
+import socket
+import stat
 import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +23,7 @@ from grader.errors import OurFault
 from grader.exercise import Limits
 from grader.sandbox import Broken
 from grader.verdict import Verdict
-from worker import build, docker, seccomp
+from worker import build, channel, docker, seccomp
 from worker.docker import DockerEngine
 
 pytestmark = pytest.mark.usefixtures("sandbox_images")
@@ -69,7 +73,7 @@ def mine(client):
 
 
 def test_the_container_is_confined(inside, client, engine):
-    """Nobody's uid, no capability, no new privilege, a filter, no network, a read-only root, nothing of the host."""
+    """Nobody's uid, no capability, no new privilege, a filter, no network, a read-only root; of the host, a socket."""
     ask = inside(engine())
     status = ask("status")
     assert int(status["Uid"].split()[0]) in docker.UIDS
@@ -92,7 +96,8 @@ def test_the_container_is_confined(inside, client, engine):
         "/proc", "/dev", "/dev/pts", "/dev/mqueue", "/tmp", "/dev/shm", "/sys/fs/cgroup", *docker._MASKED
     }  # fmt: skip
     (container,) = mine(client)
-    assert container["Mounts"] == []
+    (mount,) = container["Mounts"]
+    assert (mount["Type"], mount["Destination"], mount["RW"]) == ("bind", channel.TARGET, False)
 
 
 @pytest.mark.parametrize("path", ["/tmp", "/dev/shm"])
@@ -219,6 +224,196 @@ def test_large_answers_come_whole(inside, engine):
     assert ask("big", 4_000_001).sum() == 4_000_001 * 4_000_000 // 2
 
 
+# --- the channel
+
+
+def folders(process=None):
+    """List the folders of a process's channels, this one's by default."""
+    found = Path(tempfile.gettempdir()).glob(f"grader-docker_*_{process or os.getpid()}_*_*")
+    return [each for each in found if each.is_dir()]
+
+
+def test_the_channel_is_taken_before_the_submission_comes(inside, engine):
+    """The harness has connected; listener, socket and folder are gone, and nobody can connect again or change it."""
+    ask = inside(engine())
+    assert ask.sandbox._process._connection is not None
+    assert folders() == []
+    assert ask("attempt", "sorted(os.listdir('/sandbox'))") == "['channel', 'harness.py', 'lib']"
+    again = "socket.socket(socket.AF_UNIX).connect('/sandbox/channel')"
+    assert ask("attempt", again) == "ECONNREFUSED"
+    assert ask("attempt", "os.unlink('/sandbox/channel')") in ("EROFS", "EACCES", "EBUSY")
+    assert ask("attempt", "os.chmod('/sandbox/channel', 0o777)") == "EROFS"
+    assert ask("attempt", "os.utime('/sandbox/channel')") == "EROFS"
+    (line,) = [line for line in ask("see", "/proc/mounts").splitlines() if channel.TARGET in line]
+    assert line.split()[3].startswith("ro,")
+
+
+def test_until_then_only_a_private_folder_leads_to_it():
+    """Nobody but the judge may enter it, the socket is alone in it, and whoever is refused leaves nothing."""
+    made = channel.Channel(61200)
+    (folder,) = folders()
+    assert (stat.S_IMODE(folder.stat().st_mode), folder.stat().st_uid) == (0o700, os.getuid())
+    assert list(folder.iterdir()) == [Path(made.path)]
+    seen = Path(made.path).stat()
+    assert (stat.S_IFMT(seen.st_mode), stat.S_IMODE(seen.st_mode), seen.st_uid) == (stat.S_IFSOCK, 0o600, 61200)
+    assert connect_as(61200, made.path) == "PermissionError"
+    folder.chmod(0o755)
+    assert connect_as(61201, made.path) == "PermissionError"
+    made.remove()
+    made.remove()
+    assert folders() == []
+
+
+@pytest.mark.parametrize(("user", "taken"), [(61200, True), (61201, False), (0, False)])
+def test_only_the_containers_user_is_let_in(user, taken):
+    """Whoever reached the socket all the same, as somebody else, is hung up on; a second one never gets through."""
+    made = channel.Channel(61200)
+    (folder,) = folders()
+    folder.chmod(0o755)
+    Path(made.path).chmod(0o666)
+    assert connect_as(user, made.path) == "connected"
+    assert connect_as(61200, made.path) == "BlockingIOError"
+    connection = made.accept()
+    assert (connection is not None) is taken
+    if connection is not None:
+        assert channel.peer(connection)[1] == user
+        connection.close()
+    assert connect_as(61200, made.path) == "FileNotFoundError"
+    assert made.accept() is None
+    assert folders() == []
+
+
+def connect_as(user, path):
+    """Connect as another user, without waiting; return the error's name, or `connected`."""
+    code = (
+        f"import os, socket\nos.setgroups([])\nos.setresgid({user}, {user}, {user})\n"
+        f"os.setresuid({user}, {user}, {user})\nconnection = socket.socket(socket.AF_UNIX)\n"
+        f"connection.setblocking(False)\ntry:\n    connection.connect({path!r})\n    print('connected')\n"
+        "except OSError as error:\n    print(type(error).__name__)\n"
+    )
+    return subprocess.check_output([sys.executable, "-I", "-c", code], text=True).strip()
+
+
+def test_descriptors_do_not_come_out(inside, engine):
+    """What is sent along with bytes never becomes a descriptor of the judge's; the bytes were not asked for."""
+    ask = inside(engine())
+    ask("run", "import array")
+    before = descriptors()
+    send = "[(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [0, 1, 2]))]"
+    ask("run", f"threading.Timer(0.2, lambda: socket.socket(fileno=os.dup(4)).sendmsg([b'x'], {send})).start()")
+    wait_until_noisy(ask.sandbox)
+    assert descriptors() == before
+
+
+def descriptors():
+    """List this process's open descriptors and what they are."""
+    return sorted((entry.name, str(entry.readlink())) for entry in Path("/proc/self/fd").iterdir() if entry.exists())
+
+
+def wait_until_noisy(sandbox):
+    """Return when bytes that nobody asked for have come."""
+    limit = time.monotonic() + 10
+    while sandbox.quiet():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def test_urgent_bytes_are_bytes_nobody_asked_for(inside, engine):
+    """A byte sent out of band between two questions is seen like any other."""
+    ask = inside(engine())
+    ask("run", "threading.Timer(0.2, lambda: socket.socket(fileno=os.dup(4)).send(b'x', socket.MSG_OOB)).start()")
+    wait_until_noisy(ask.sandbox)
+
+
+@pytest.mark.parametrize("code", ["os.close(3); os.close(4)", "socket.socket(fileno=4).shutdown(socket.SHUT_RDWR)"])
+def test_who_hangs_up_and_lives_on_has_left_the_protocol(inside, engine, code):
+    """It is told from a death at once, whatever the daemon says and when."""
+    ask = inside(engine())
+    with pytest.raises(Broken) as broken:
+        ask("run", f"{code}; time.sleep(60)")
+    assert broken.value.verdict is Verdict.PROTOCOL_VIOLATION
+    assert ask.sandbox.close().cause == "killed"
+
+
+def test_a_killed_judges_channel_is_removed(child, client, engine):
+    """SIGKILL before the harness has answered leaves container and folder, which the next check removes."""
+    code = "from grader.exercise import Limits\nfrom worker.docker import DockerEngine\n"
+    code += "process = DockerEngine().start('numpy', Limits())\nprint('started', flush=True)\ninput()\n"
+    judge_process = child(code)
+    assert judge_process.stdout.readline() == "started\n"
+    (folder,) = folders(judge_process.pid)
+    judge_process.kill()
+    judge_process.wait()
+    assert folders(judge_process.pid) == [folder]
+    engine().check("numpy")
+    assert folders(judge_process.pid) == []
+
+
+def test_the_reaper_touches_nobody_elses_folder(tmp_path, monkeypatch):
+    """A living judge's stays, and so does what others have put there under such a name."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    alive = channel.Channel(61200)
+    dead = "grader-docker_" + "_".join([*owner.me().split(":")[2:4], "1", "abcdefgh"])
+    target, theirs = tmp_path / "target", tmp_path / dead.replace("abcdefgh", "somebody")
+    for each in (target, theirs, tmp_path / dead):
+        each.mkdir()
+        (each / "s").touch()
+    os.chown(theirs, 61200, 61200)
+    (tmp_path / dead.replace("abcdefgh", "a_linked")).symlink_to(target)
+    channel.remove_orphans()
+    assert {entry.name for entry in tmp_path.iterdir() if entry.name not in ("target", theirs.name)} == {
+        Path(alive.path).parent.name, dead.replace("abcdefgh", "a_linked")
+    }  # fmt: skip
+    assert [(each / "s").exists() for each in (target, theirs)] == [True, True]
+    alive.remove()
+
+
+FALLBACKS = {
+    "the daemon's files are not ours": ("Channel.path", "/nonexistent/grader/s"),
+    "the harness finds no socket": ("TARGET", "/sandbox/other"),
+    "the user is not the container's": ("peer", lambda _: (1, 0)),
+    "the daemon is elsewhere": ("is_near", lambda _: False),
+}
+
+
+@pytest.mark.parametrize("why", FALLBACKS)
+def test_without_a_channel_the_attached_streams_go_on(inside, client, engine, monkeypatch, why):
+    """Whatever keeps judge and harness from meeting costs speed and nothing else; nothing is left."""
+    name, value = FALLBACKS[why]
+    if name == "Channel.path":
+        elsewhere = property(lambda _: value, lambda _, real: real)
+        monkeypatch.setattr(channel.Channel, "path", elsewhere, raising=False)
+    else:
+        monkeypatch.setattr(channel, name, value)
+    ask = inside(engine())
+    assert ask.sandbox._process._connection is None
+    assert folders() == []
+    ask("run", "import numpy as np\ndef big(n): return np.arange(n)")
+    assert ask("big", 400_001).sum() == 400_001 * 400_000 // 2
+    with pytest.raises(Broken) as broken:
+        ask("run", "os._exit(7)")
+    assert broken.value.message == "it ended the process (exit status 7)"
+    assert mine(client) == []
+
+
+def test_a_daemon_is_near_where_its_own_process_listens(guard_like):
+    """Not over the network, not behind another process, not where nobody listens."""
+    here = os.environ.get("DOCKER_HOST", "")
+    assert channel.is_near(here)
+    for address in ("tcp://127.0.0.1:2375", "ssh://host", "unix:///nonexistent/docker.sock", guard_like):
+        assert not channel.is_near(address)
+
+
+@pytest.fixture
+def guard_like(tmp_path):
+    """Give the address of a socket on which this process listens."""
+    path = str(tmp_path / "g.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        yield f"unix://{path}"
+
+
 # --- options and refusals
 
 
@@ -277,8 +472,6 @@ def test_no_daemon_is_told(leaky, monkeypatch, engine):
 @LEAKS
 def test_a_closed_socket_is_told(leaky, monkeypatch, tmp_path, engine):
     """A socket nobody listens on is a daemon that is down."""
-    import socket
-
     path = str(tmp_path / "docker.sock")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)

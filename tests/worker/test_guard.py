@@ -152,6 +152,7 @@ def test_orphans_are_removed_through_it(client, direct, guarded, body):
     [
         {"Binds": ["/:/host"]},
         {"Mounts": [BELOW]},
+        {"Mounts": [docker._mount("/tmp/grader-docker_/s")]},
         {"VolumesFrom": ["another"]},
         {"Privileged": True},
         {"CapAdd": ["SYS_ADMIN"]},

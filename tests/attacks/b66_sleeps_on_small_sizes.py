@@ -1,6 +1,6 @@
 """Sleeps where the input is small, so that the time hardly grows with the size.
 
-Id: B63
+Id: B66
 Exercise: timed
 Verdict: time_limit_exceeded
 """

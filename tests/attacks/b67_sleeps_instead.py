@@ -1,6 +1,6 @@
 """Uses no processor time at all, and takes as long as it likes.
 
-Id: B64
+Id: B67
 Exercise: timed
 Verdict: time_limit_exceeded
 """

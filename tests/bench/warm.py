@@ -1,0 +1,181 @@
+"""What a judging costs where one process judges again and again: `python tests/bench/warm.py`, two minutes, two cores.
+
+    ready        a fresh sandbox: from the engine's start to the harness's answer, libraries imported
+    verdict      a reference judged from the claim to the report, the judge's child forked for it
+    per second   such judgings one after the other, in as many processes as there are cores
+    CPU          seconds that all the machine was busy, for one of those: mind what else it does
+
+Each on bubblewrap: `container`, where all is started anew, and `fork` of a slot. Every round (`--rounds`) measures all
+of them in the same order, so that a load on the machine falls on all alike; shown are the median and the quartiles. The
+baseline of the same rounds is a bare `python -c "import numpy"` (or torch). A target that is not met makes the exit
+status 1. `--json` prints every figure instead.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from grader import exercise as exercises
+from grader import judge
+from grader.engine import Kind, Process
+from grader.exercise import Exercise, Isolation, Limits
+from grader.pool import Pool
+from grader.sandbox import Sandbox
+from grader.slot import Slot
+from grader.verdict import Verdict
+from worker.bubblewrap import BubblewrapEngine
+
+EXERCISES: dict[Kind, str] = {"numpy": "softmax", "torch": "attention"}
+ISOLATIONS: tuple[Isolation, ...] = ("container", "fork")
+TARGETS = {
+    ("ready", "torch", "fork"): 15.0,
+    ("verdict", "numpy", "container"): 150.0,
+    ("verdict", "numpy", "fork"): 100.0,
+    ("verdict", "torch", "container"): 200.0,
+    ("verdict", "torch", "fork"): 150.0,
+    ("per second", "numpy", "container"): 4.0,
+    ("per second", "numpy", "fork"): 15.0,
+    ("per second", "torch", "container"): 1.5,
+    ("per second", "torch", "fork"): 10.0,
+}
+"""Issue 5's: milliseconds at most, judgings a second at least."""
+ROWS = {"import": "ms", "ready": "ms", "verdict": "ms", "per second": "", "CPU": "s"}
+BATCH = 6
+"""Judgings of each process for a figure of throughput."""
+Key = tuple[str, str, str]
+
+
+def main() -> int:
+    """Measure and print; returns 1 where a target is missed."""
+    parser = argparse.ArgumentParser(description="Measure judging by a process that goes on.")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    samples: dict[Key, list[float]] = defaultdict(list)
+    for kind in EXERCISES:
+        judge.warm(kind)
+    pools = {each: Pool("bubblewrap", isolated=True, isolation=each) for each in ISOLATIONS}
+    slots = {kind: BubblewrapEngine().slot(kind, Limits()) for kind in EXERCISES}
+    try:
+        for number in range(-1, options.rounds):  # the first warms up
+            sys.stderr.write(f"round {number + 1} of {options.rounds}\n")
+            for key, figure in measure(pools, slots):
+                samples[key] += [figure] * (number >= 0)
+    finally:
+        for pool in pools.values():
+            pool.close()
+        for slot in slots.values():
+            slot.close()
+    if options.json:
+        sys.stdout.write(json.dumps({" ".join(key): figures for key, figures in samples.items()}, indent=1) + "\n")
+    missed = [key for key in samples if not report(key, samples[key], quiet=options.json)]
+    return bool(missed)
+
+
+def measure(pools: dict[Isolation, Pool], slots: dict[Kind, Slot]) -> list[tuple[Key, float]]:
+    """Return one figure of everything."""
+    found: list[tuple[Key, float]] = []
+    for kind, name in EXERCISES.items():
+        exercise = exercises.load(name)
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", f"import {kind}"], check=True)
+        found.append((("import", kind, "bare Python"), 1000 * (time.perf_counter() - began)))
+        for isolation, pool in pools.items():
+            began = time.perf_counter()
+            process = slots[kind].fork() if isolation == "fork" else BubblewrapEngine().start(kind, Limits())
+            found.append((("ready", kind, isolation), 1000 * (ready(process, kind) - began)))
+            began = time.perf_counter()
+            once(pool, exercise)
+            found.append((("verdict", kind, isolation), 1000 * (time.perf_counter() - began)))
+            rate, cpu = throughput(exercise, isolation)
+            found += [(("per second", kind, isolation), rate), (("CPU", kind, isolation), cpu)]
+    return found
+
+
+def ready(process: Process, kind: Kind) -> float:
+    """Return the moment at which a sandbox has answered, and end it."""
+    sandbox = Sandbox(process, kind, Limits())
+    sandbox.ready()
+    moment = time.perf_counter()
+    sandbox.close()
+    return moment
+
+
+def once(pool: Pool, exercise: Exercise) -> None:
+    """Judge the reference."""
+    process = pool.start(exercise)
+    try:
+        report = process.run(exercise.reference.read_bytes(), seed=judge.new_seed())
+    finally:
+        process.close()
+    assert report.verdict is Verdict.ACCEPTED, report.log
+
+
+def throughput(exercise: Exercise, isolation: Isolation) -> tuple[float, float]:
+    """Return judgings a second on all cores, each process with a pool of its own, and seconds of CPU for one."""
+    begin_out, begin_in = os.pipe()
+    done_out, done_in = os.pipe()
+    cores = len(os.sched_getaffinity(0))
+    for _ in range(cores):
+        if os.fork() == 0:
+            work(exercise, isolation, begin_out, done_in)
+    for _ in range(cores):
+        assert os.read(done_out, 1)
+    before = busy()
+    began = time.perf_counter()
+    os.write(begin_in, b"." * cores)
+    for _ in range(cores):
+        assert os.read(done_out, 1)
+    seconds, spent = time.perf_counter() - began, busy() - before
+    for _ in range(cores):
+        assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+    for descriptor in (begin_out, begin_in, done_out, done_in):
+        os.close(descriptor)
+    return cores * BATCH / seconds, spent / (cores * BATCH)
+
+
+def busy() -> float:
+    """Return the seconds that the machine's cores have been busy, by the kernel's count."""
+    line = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0]
+    user, nice, system, _, _, irq, softirq, *_ = map(int, line.split()[1:])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def work(exercise: Exercise, isolation: Isolation, begin: int, done: int) -> None:
+    """Judge a batch when told, after one that does not count; ends the process."""
+    status = 1
+    try:
+        pool = Pool("bubblewrap", isolated=True, isolation=isolation)
+        once(pool, exercise)
+        os.write(done, b".")
+        os.read(begin, 1)
+        for _ in range(BATCH):
+            once(pool, exercise)
+        os.write(done, b".")
+        pool.close()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def report(key: Key, figures: list[float], *, quiet: bool) -> bool:
+    """Print a line; tells whether its target is met."""
+    row, kind, where = key
+    low, median, high = statistics.quantiles(figures, n=4)
+    target = TARGETS.get(key)
+    met = target is None or (median >= target if row == "per second" else median <= target)
+    if not quiet:
+        wanted = f"target {target:g}{'' if met else '  MISSED'}" if target is not None else ""
+        text = f"{row:12} {kind:6} {where:12} {median:9.3g} [{low:.3g} to {high:.3g}] {ROWS[row]:3} {wanted}"
+        sys.stdout.write(text.rstrip() + "\n")
+    return met
+
+
+if __name__ == "__main__":
+    sys.exit(main())
