@@ -129,7 +129,8 @@ def test_a_judge_that_dies_takes_its_fork_along(slot):
     pid = os.fork()
     if pid == 0:
         try:
-            Sandbox(slot.fork(), "numpy", LIMITS).ready()
+            sandbox = Sandbox(slot.fork(), "numpy", LIMITS)  # dropped, it would hang up
+            sandbox.ready()
             os.write(into, b".")
             time.sleep(60)
         finally:
