@@ -105,11 +105,11 @@ def _begin(harness: Any, order: Order, user: "tuple[int, int]", alive: int, stre
         _map_user(*user)
         _dress(order)
         _drop_rights()
+        _prctl(_DUMPABLE, 0)  # /proc/1 is closed to the harness's process, from its first moment
         child = os.fork()
         if child == 0:
             os.close(alive)
             _serve(harness, order, streams)
-        _prctl(_DUMPABLE, 0)  # /proc/1 is closed to the harness's process
         for descriptor in streams:
             os.close(descriptor)
         while True:
@@ -129,6 +129,7 @@ def _serve(harness: Any, order: Order, streams: "tuple[int, ...]") -> None:
         for standard, descriptor in enumerate(streams):
             os.dup2(descriptor, standard)
         os.closerange(3, _DESCRIPTORS_LIMIT)
+        _prctl(_DUMPABLE, 1)  # its own files in /proc are its own
         os.setsid()
         os.chdir("/tmp")  # noqa: S108 - its own
         _reseed()

@@ -127,10 +127,10 @@ def test_bad_input_gets_the_same_report(make_exercise, name):
 def test_a_call_that_breaks_the_sandbox_is_named(make_exercise, name):
     """What ends a process ends it in its own way on each engine; verdict and sentence are those of the list."""
     body, verdict, words, _, _ = BAD.ENDS[name]
-    if name == "closes every descriptor and stays":  # the engine's process outside holds the other ends open
-        verdict, words = "time_limit_exceeded", "did not return"
     exercise = make_exercise()
     for engine in engines.ISOLATING:
+        if (name, engine) == ("closes every descriptor and stays", "bubblewrap"):  # itself holds the other ends open
+            verdict, words = "time_limit_exceeded", "did not return"
         report = judge.judge(exercise, BAD.source("function", body, on_import=False).encode(), engine=engine)
         assert report.verdict in BAD.verdicts(verdict), BAD.told(report)
         assert re.search(words, BAD.told(report)), (engine, BAD.told(report))

@@ -525,6 +525,7 @@ def test_a_missing_bubblewrap(monkeypatch, tmp_path, engine):
 
 
 @pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("engine", ["container"], indirect=True)  # it changes folders that two would share
 def test_an_old_bubblewrap(monkeypatch, tmp_path, engine):
     """Its age is named, not the option it does not know."""
     script = '[ "$1" = --version ] && echo bubblewrap 0.4.1 && exit\necho unknown option >&2; exit 1'
