@@ -88,8 +88,10 @@ class Sandbox:
         self._process.settle()
         self._started = True
 
-    def call(self, header: dict[str, Any], deadline: float, answer: Any = None, **values: Any) -> wire.Reply | Any:
-        """Send one request and return its decoded value, or the `Failed` reply. Raises Broken.
+    def call(
+        self, header: dict[str, Any], deadline: float, answer: Any = None, *, timed: bool = False, **values: Any
+    ) -> wire.Reply | Any:
+        """Send one request and return its decoded value, or the `Failed` reply; `timed` sets `took`. Raises Broken.
 
         `deadline` is absolute (`time.monotonic`) and covers writing, computing and reading. `answer` maps a
         `Called` reply and its decoded arguments to the value to send back; it is given where functions are passed.
@@ -100,9 +102,10 @@ class Sandbox:
         buffers = wire.encode(request, **values)
         while True:
             parser = wire.Parser(self._nonce, self._limits.answer_mib << 20)
-            waited, began = self._waited(), time.perf_counter()
+            waited, began = self._waited() if timed else 0.0, time.perf_counter()
             reply, payload = self._exchange(buffers, parser, deadline)
-            self.took = time.perf_counter() - began - (self._waited() - waited)
+            if timed:
+                self.took = time.perf_counter() - began - (self._waited() - waited)
             if isinstance(reply, wire.Failed):
                 return reply
             try:

@@ -145,8 +145,9 @@ class Session:
             with self._clock():
                 sent = {**header, "first": True} if self._first else header
                 self._first = False
-                reply = sandbox.call(sent, self._until(self.exercise.limits.call_seconds), answer, **values)
-                self.took += sandbox.took
+                until = self._until(self.exercise.limits.call_seconds)
+                reply = sandbox.call(sent, until, answer, timed=self.timing, **values)
+                self.took += sandbox.took if self.timing else 0.0
         except Broken as broken:
             self._loaded = False
             self._account()

@@ -244,7 +244,7 @@ class DockerProcess:
         self._client = client
         self._channel = channel
         self._connection: socket.socket | None = None
-        self._harness = -1
+        self._pidfd = -1
         with contextlib.ExitStack() as undo:
             if channel is not None:
                 undo.callback(channel.remove)
@@ -281,7 +281,7 @@ class DockerProcess:
         if connection is None:
             return
         with contextlib.suppress(OSError):
-            self._harness = os.pidfd_open(channels.peer(connection)[0])
+            self._pidfd = os.pidfd_open(channels.peer(connection)[0])
         self._connection = connection
         os.close(self.requests)
         os.close(self.answers)
@@ -310,9 +310,9 @@ class DockerProcess:
         """Tell whether the container has stopped; a daemon that does not answer has ended it."""
         if self._result is not None:
             return True
-        if self._harness >= 0 and not select.select([self._harness], [], [], 0)[0]:
+        if self._pidfd >= 0 and not select.select([self._pidfd], [], [], 0)[0]:
             return False
-        limit = time.monotonic() + _STOP_SECONDS * (self._harness >= 0)  # the daemon hears of its end after us
+        limit = time.monotonic() + _STOP_SECONDS * (self._pidfd >= 0)  # the daemon hears of its end after us
         try:
             while running := self._state()["Running"]:
                 if time.monotonic() >= limit:
@@ -394,9 +394,9 @@ class DockerProcess:
             self._channel.remove()
         if self._connection is not None:
             self._connection.close()
-        if self._harness >= 0:
-            os.close(self._harness)
-            self._harness = -1
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
 
     def _events(self) -> set[str]:
         """Return what the daemon says has happened to the container: `oom`, `kill` (by somebody else than us)."""

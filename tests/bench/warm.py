@@ -1,7 +1,7 @@
 """What a judging costs where one process judges again and again: `python tests/bench/warm.py`, two minutes, two cores.
 
     ready        a fresh sandbox: from the engine's start to the harness's answer, libraries imported
-    verdict      a reference judged from the claim to the report, the judge's child forked for it
+    verdict      a reference judged from the claim to the report, the judge's child forked for it; no speed limits
     per second   such judgings one after the other, in as many processes as there are cores
     CPU          seconds that all the machine was busy, for one of those: mind what else it does
 
@@ -111,7 +111,7 @@ def once(pool: Pool, exercise: Exercise) -> None:
     """Judge the reference."""
     process = pool.start(exercise)
     try:
-        report = process.run(exercise.reference.read_bytes(), seed=judge.new_seed())
+        report = process.run(exercise.reference.read_bytes(), seed=judge.new_seed(), timed=False)
     finally:
         process.close()
     assert report.verdict is Verdict.ACCEPTED, report.log
