@@ -10,7 +10,7 @@ STALE := $(shell test -x .venv/bin/python && test "$$(cat .venv/checkout)" = "$$
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint sandbox attacks bench bench-engines chaos load flakes clean stale
+.PHONY: help demo test lint sandbox attacks bench bench-engines chaos load flakes gpu-check clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ load: .venv/test.stamp ## let 200 simulated students submit and poll for 3 minut
 
 flakes: .venv/test.stamp ## judge references and right solutions on many seeds; prints how often one fails
 	@.venv/bin/python -m grader.gate flakes
+
+gpu-check: ## run the GPU lane on this machine's GPU; needs PyTorch with CUDA there, see docs/gpu.md (eight minutes)
+	@$(PYTHON) tests/gpu/check.py
 
 clean: ## remove the virtual environment and everything built
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

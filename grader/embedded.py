@@ -64,6 +64,7 @@ def submit(exercise: Exercise, sent: Sent, config: Config, *, say: Tell, on_phas
             filename=sent.filename,
             source=sent.source,
             seed=judge.new_seed(),
+            device=exercise.device,
         )
         on_phase(f"submission {queued.submission} stored, attempt {queued.attempt}")
         _judge(store, queued, exercise, process, config, on_phase)
@@ -81,7 +82,7 @@ def rejudge(which: str, config: Config, *, say: Tell, on_phase: Tell, reason: st
     recover(store, config, say)
     learner = store.learner(which) if reason else config.learner
     last = store.report(which, learner)
-    exercise = exercises.load(last.exercise)
+    exercise = exercises.load(last.exercise).as_sent(store.submission(last.submission).device)
     if reason or store.overruled(last.submission):
         exercise = exercise.without_policy()
     process = judge.start(exercise, engine=config.engine, isolated=config.isolated)
@@ -115,7 +116,7 @@ def recover(store: "Store", config: Config, say: Tell) -> None:
             store.give_up(claim, f"its process was lost {claim.lost} times")
             continue
         try:
-            exercise = exercises.load(claim.exercise)
+            exercise = exercises.load(claim.exercise).as_sent(claim.device)
             exercise = exercise.without_policy() if claim.overruled else exercise
         except (NotFound, ExerciseError) as error:
             say(f"{name} waits: {error.what}")
@@ -129,6 +130,7 @@ def judge_queued(store: "Store", judging: str, exercise: Exercise, config: Confi
     """Judge what this process has queued, unless another has done so already."""
     claim = _claim(store, judging, _RECOVERY_LEASE_SECONDS)
     if claim is not None:
+        exercise = exercise.as_sent(claim.device)
         _judge_claimed(store, claim, exercise.without_policy() if claim.overruled else exercise, config)
 
 

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from grader.errors import OurFault, UsageError
 from grader.exercise import Limits
+from grader.gpu import Gpu
 
 Kind = Literal["numpy", "torch"]
 KINDS: tuple[Kind, ...] = ("numpy", "torch")
@@ -109,6 +110,12 @@ class Engine(Protocol):
     """Whether `start` mostly waits, for a daemon, and forks nothing: the judge imports in a thread meanwhile."""
     strict: bool
     """Whether a sandbox without limits on it as a whole is refused."""
+    offers: frozenset[str]
+    """What its sandboxes have besides the processor: `cuda`, and `kernels` where a submission's can be compiled."""
+    gpu: Gpu | None
+    """The one GPU that its sandboxes get; none unless the judge, who holds it, says so."""
+    compiles: bool
+    """Whether a submission's kernels are compiled in its sandboxes."""
 
     def start(self, kind: Kind, limits: Limits) -> Process:
         """Start a harness process that offers the libraries of `kind` under `limits`. Raises OurFault."""
@@ -121,18 +128,29 @@ class Engine(Protocol):
 
 
 def engine(name: str) -> Engine:
-    """Return the engine called `name`; `auto` is resolved by `choose`."""
+    """Return the engine called `name`; `auto` is resolved by `choose`. `local` is there without an installation."""
+    if name == "local":
+        from grader.local import LocalEngine  # noqa: PLC0415 - it imports this module
+
+        return LocalEngine()
     for point in importlib.metadata.entry_points(group="grader.engines", name=name):
         load: Callable[[], Engine] = point.load()
         return load()
     raise UsageError("E2113", f"there is no engine called {name!r}", hint=f"one of {', '.join(NAMES)}")
 
 
-def choose(name: str, kind: Kind, warn: Callable[[str], None], *, isolated: bool = False) -> Engine:
+def choose(
+    name: str,
+    kind: Kind,
+    warn: Callable[[str], None],
+    *,
+    isolated: bool = False,
+    needs: frozenset[str] = frozenset(),
+) -> Engine:
     """Return the engine to judge with: the one named, or for `auto` the first that works of docker, bubblewrap, local.
 
     The one named is not checked: whether it works shows when it starts a sandbox. `auto` falls back to `local` with a
-    warning, unless only an `isolated` one will do: then it raises OurFault.
+    warning, unless only an `isolated` one will do: then it raises OurFault. So it does where one lacks what it `needs`.
     """
     if name not in ("", "auto"):
         found = engine(name)
@@ -141,12 +159,14 @@ def choose(name: str, kind: Kind, warn: Callable[[str], None], *, isolated: bool
                 "E2114", f"engine {name} does not isolate, and is refused here", hint=f"use {ISOLATING[0]}"
             )
         found.strict = isolated
+        _refuse(found, needs)
         return found
     reasons = []
     for each in ISOLATING:
         try:
             found = engine(each)
             found.strict = isolated
+            _refuse(found, needs)
             found.check(kind)
         except (OurFault, UsageError) as error:
             reasons.append(f"{each}: {error.what}")
@@ -157,3 +177,11 @@ def choose(name: str, kind: Kind, warn: Callable[[str], None], *, isolated: bool
     warn("engine local: it does NOT isolate, so judge only code you would run anyway")
     warn(f"  ({'; '.join(reasons)}; see grader doctor)")
     return engine("local")
+
+
+def _refuse(engine: Engine, needs: frozenset[str]) -> None:
+    """Raise OurFault where an engine's sandboxes lack something."""
+    words = {"cuda": "PyTorch for CUDA", "kernels": "what compiles a submission's kernels"}
+    for each in sorted(needs - engine.offers):
+        hint = "docs/gpu.md says which engine has it; the engine local does"
+        raise OurFault("E4134", f"the sandboxes of engine {engine.name} do not have {words[each]}", hint=hint)

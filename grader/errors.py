@@ -4,6 +4,7 @@
     +-- UsageError         2  the command line or the file named on it
     +-- ExerciseError      2  a malformed exercise folder: file, line, remedy
     +-- OurFault           3  the grader could not do its work; no attempt is used
+    |   +-- NoGpu          9  this machine has no GPU that could be used
     +-- LoginNeeded        4  a server does not know who asks
     +-- NotFound           5  no such exercise, submission or judging
     |   +-- Pending        8  there is no report yet
@@ -45,6 +46,12 @@ class ExerciseError(GraderError):
 
 class OurFault(GraderError):
     """The grader failed, not the submission."""
+
+
+class NoGpu(OurFault):
+    """A GPU is needed, and this machine has none that could be used now."""
+
+    exit_code = 9
 
 
 class NotFound(GraderError):

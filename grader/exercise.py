@@ -12,14 +12,14 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import msgspec
 
-from grader.errors import ExerciseError, NotFound
+from grader.errors import ExerciseError, NotFound, UsageError
 from grader.returns import ReturnsError, parse_returns
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -35,6 +35,10 @@ _CAUGHT_BY = re.compile(r"^Caught by (test_\w+(?:, test_\w+)*)\.$", re.MULTILINE
 
 Isolation = Literal["container", "fork"]
 """What each sandbox has of its own: all it consists of, or what is forked from a process that has the libraries."""
+
+
+Device = Literal["cpu", "cuda"]
+"""Where the arguments of a submission's calls are, and so where it computes."""
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +89,8 @@ class _Toml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     difficulty: int
     kind: Literal["numpy", "torch"]
     versions: dict[str, str]
-    devices: list[Literal["cpu", "cuda"]] = msgspec.field(default_factory=lambda: ["cpu"])
+    devices: list[Device] = msgspec.field(default_factory=lambda: ["cpu"])
+    compiles: bool = False
     isolation: Isolation = "fork"
     limits: Limits = Limits()
     functions: list[Function] = []
@@ -113,6 +118,48 @@ class Exercise:
     reference: Path
     toml: _Toml
     wrong: tuple[Wrong, ...]
+    chosen: Device | None = field(default=None, kw_only=True)
+    """What `on` has chosen."""
+
+    @property
+    def devices(self) -> list[Device]:
+        """Where a submission may be judged; the first unless it says otherwise."""
+        return self.toml.devices
+
+    @property
+    def device(self) -> Device:
+        """Where a submission is judged."""
+        return self.chosen or self.devices[0]
+
+    def on(self, device: str) -> Self:
+        """Return the exercise as it is judged on a device; nothing stands for the default. Raises UsageError E2140."""
+        if not device:
+            return self
+        for each in self.devices:
+            if each == device:
+                return replace(self, chosen=each)
+        cause = f"exercise.toml says {', '.join(self.devices)}"
+        hint = f"--device {self.devices[0]}, or leave it out"
+        raise UsageError("E2140", f"{self.name} is not judged on {device[:_MAX_NAME]!r}", cause=cause, hint=hint)
+
+    def as_sent(self, device: str) -> Self:
+        """Return the exercise as it was asked for once; on its default where that device is no longer offered."""
+        return self.on(device) if device in self.devices else self
+
+    def on_processor(self) -> Self:
+        """Return the exercise as its tests' mathematics run without a GPU, whatever its devices: for its authors."""
+        return replace(self, chosen="cpu")
+
+    @property
+    def compiles(self) -> bool:
+        """Whether submissions bring kernels that are compiled in the sandbox, on a GPU."""
+        return self.toml.compiles and self.device == "cuda"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What a sandbox must have besides the processor: see `grader.engine.Engine.offers`."""
+        found = {"cuda"} if self.device == "cuda" else set()
+        return frozenset(found | {"kernels"} if self.compiles else found)
 
     @property
     def title(self) -> str:
@@ -334,6 +381,16 @@ def _faults_of_policy(toml: _Toml) -> Iterator[tuple[str, str, str]]:
             yield "operators", cause, 'write "namespace::name", for example "*::*attention*"'
 
 
+def _faults_of_devices(toml: _Toml) -> Iterator[tuple[str, str, str]]:
+    """Yield key, cause and hint."""
+    if not toml.devices or len(set(toml.devices)) != len(toml.devices):
+        yield "devices", "devices names none, or one twice", 'write ["cpu"], ["cuda"] or ["cpu", "cuda"]'
+    elif toml.kind != "torch" and "cuda" in toml.devices:
+        yield "devices", "an exercise without PyTorch is judged on the CPU alone", 'write kind = "torch"'
+    elif toml.compiles and "cuda" not in toml.devices:
+        yield "compiles", "what is compiled here are kernels for a GPU", 'write devices = ["cuda"]'
+
+
 def _check_values(path: Path, text: str, toml: _Toml) -> None:
     def fail(key: str, cause: str, hint: str) -> ExerciseError:
         return _malformed(path, _line_of(text, f"`{key}`"), cause, hint)
@@ -350,7 +407,7 @@ def _check_values(path: Path, text: str, toml: _Toml) -> None:
         raise fail("functions", "no [[functions]] and no [[classes]]", "name what a submission must define")
     if not toml.versions:
         raise fail("versions", "[versions] has no entry", 'write `1 = "First version."`')
-    for key, cause, hint in _faults_of_policy(toml):
+    for key, cause, hint in [*_faults_of_policy(toml), *_faults_of_devices(toml)]:
         raise fail(key, cause, hint)
     declared = _declared(toml)
     for name, signature, returns in declared:

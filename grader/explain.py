@@ -191,6 +191,11 @@ CATALOGUE = {
         "GRADER_ISOLATION, or `isolation` in a settings file, says something else.",
         "Set it to fork to allow sandboxes forked from a process that has the libraries loaded, or leave it out.",
     ),
+    "E2140": Entry(
+        "the exercise is not judged on that device",
+        "Its `devices` in exercise.toml say where: on cpu, on cuda, or on either.",
+        "Leave --device out, or name one of those that `grader show EX --json` lists.",
+    ),
     "E2201": Entry(
         "a folder's name cannot be an exercise's name",
         "Folder, module and exercise have one name: small letters and digits, words joined by hyphens.",
@@ -352,6 +357,32 @@ CATALOGUE = {
         "and the sweep tells the workers of it once Redis is back.",
         "Check that Redis runs and has memory, and that GRADER_BROKER_URL is right.",
     ),
+    "E4130": Entry(
+        "there is no GPU to judge on",
+        "The exercise is judged on a GPU, and nvidia-smi is missing here, or shows none that may be used.",
+        "Judge on a machine with an NVIDIA GPU and its driver, on a server, or with --device cpu where one may choose.",
+    ),
+    "E4131": Entry(
+        "every GPU of this machine is in use",
+        "One judging at a time has a GPU to itself; another one holds each.",
+        "Try again when it has ended.",
+    ),
+    "E4132": Entry(
+        "a GPU does not work",
+        "It did not compute before anything of the submission had run, or its driver tells of a fault. A worker keeps "
+        "it from everybody, and the judging is repeated elsewhere or later; no attempt is used.",
+        "Look at nvidia-smi -q and the kernel's log; then `grader gpu restore ID` lets workers have it again.",
+    ),
+    "E4133": Entry(
+        "nothing can be timed on the GPU now",
+        "It was throttled, or other programs used it, so that a time would say nothing about the submission.",
+        "See nvidia-smi for its temperature and its processes; the judging is repeated.",
+    ),
+    "E4134": Entry(
+        "the engine's sandboxes lack what the exercise needs",
+        "Not every engine has PyTorch for CUDA in its sandboxes, or what compiles a submission's kernels.",
+        "docs/gpu.md says which one has what; the engine local has all that this machine has, and does not isolate.",
+    ),
     "E5101": Entry(
         "nothing of that name or id is here",
         "There is no such exercise, submission or judging, or it belongs to somebody else.",
@@ -381,6 +412,11 @@ CATALOGUE = {
         "there is no such account or organisation",
         "Nothing has this name or id, or it belongs to another organisation.",
         "Look at the spelling.",
+    ),
+    "E5140": Entry(
+        "no GPU of this id, or it is not in quarantine",
+        "`grader queue` shows those that workers offer, and why one is kept from everybody.",
+        "Copy the id from there.",
     ),
     "E5201": Entry(
         "there is nothing at this address",
@@ -522,6 +558,11 @@ CATALOGUE = {
         "the login at the OpenID provider failed",
         "It was refused, took too long, began in another browser, or the provider's answer does not hold.",
         "Begin again at /v1/oidc/login.",
+    ),
+    "E6130": Entry(
+        "no worker offers a GPU now",
+        "The submission is for one, and this server does not let it wait for one (GRADER_WITHOUT_GPU=refuse).",
+        "Try again later, or submit with --device cpu where the exercise has both.",
     ),
     "cancelled": Entry(
         "verdict: withdrawn before it was judged",

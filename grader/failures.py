@@ -18,6 +18,8 @@ from grader.verdict import Rejected, Verdict
 
 _MAX_VALUES = 20_000  # in nested lists: what grader/harness.py answers with at most
 _MAX_TEXT = 300
+_GPU_FAILED = "made the GPU fail"
+_GPU_HINT = "Usually a kernel has read or written outside of its tensors, or an index was out of range."
 
 
 @dataclass
@@ -61,6 +63,10 @@ class Failures:
         """Say why a call of `where` has no answer."""
         at = self._at(failed.line)
         match failed.kind:
+            case "memory" if failed.name == "device":
+                return Rejected(f"{where} needed more memory than the GPU has{at}.", Verdict.MEMORY_LIMIT_EXCEEDED)
+            case "device":
+                return Rejected(f"{where} {_GPU_FAILED}{at}. {_GPU_HINT}", Verdict.RUNTIME_ERROR)
             case "memory":
                 limit = self.exercise.limits.memory_mib
                 return Rejected(
@@ -112,6 +118,12 @@ class Failures:
                     f"yours takes {clean(failed.text)}.",
                     Verdict.IMPORT_ERROR,
                 )
+            case "memory" if failed.name == "device":
+                return Rejected(
+                    f"Importing your file needed more memory than the GPU has{at}.", Verdict.MEMORY_LIMIT_EXCEEDED
+                )
+            case "device":
+                return Rejected(f"Importing your file {_GPU_FAILED}{at}. {_GPU_HINT}", Verdict.IMPORT_ERROR)
             case "memory":
                 limit = self.exercise.limits.memory_mib
                 return Rejected(

@@ -66,6 +66,8 @@ def timing(speed: "Speed") -> str:
     if speed.memory_mib is not None:
         said += f", within {speed.memory_limit:g} times the reference's {speed.reference_memory_mib:.3g} MiB"
     said += f"; sizes {', '.join(f'{size:,}' for size in speed.sizes)}, {speed.pairs} pairs"
+    if speed.impossible:
+        said += "; less than the GPU can do it in, so a person is to look at it"
     if speed.outcome == "inconclusive":
         said += "; too near the limit to tell, so it counts in your favour"
     return said

@@ -149,6 +149,8 @@ def verify(
     rejected, never as our fault; each wrong file is rejected by the tests it names.
     """
     found = GateReport(exercise.name, exercise.version, seeds)
+    others = [each for each in exercise.devices if each != exercise.device]
+    found.notes += [f"judged on {exercise.device}; not on {each}: --device {each}" for each in others]
     reference = exercise.reference.read_bytes()
     starter = exercise.starter.encode()
     runs = [Run("reference", reference, timed=number < _TIMED) for number in range(seeds)]
@@ -229,9 +231,11 @@ def flakes(solutions: Path, reference_seeds: int, solution_seeds: int, say: Step
     """Judge every reference and every right solution on many seeds; return the number of rejections."""
     total = rejected = 0
     for name in exercises.names():
-        exercise = exercises.load(name)
+        exercise = exercises.load(name).on_processor()
         right = {"reference": (exercise.reference.read_bytes(), reference_seeds)}
         for path in sorted((solutions / name).glob("*.py")):
+            if "import triton" in path.read_text(encoding="utf-8"):
+                continue  # for a GPU alone: `make gpu-check` judges it
             right[path.stem] = (path.read_bytes(), solution_seeds)
         for label, (source, seeds) in right.items():
             bad = largest = 0.0

@@ -49,6 +49,14 @@ MAX_HEADER_BYTES = 1 << 20
 MAX_BUFFERS = 256
 MAX_CALLBACK_BYTES = 1 << 18
 MAX_RETAINED_BYTES = 256 << 20
+SMALL_BYTES = 1 << 20
+"""Up to which PyTorch takes memory of a GPU from its pool of small blocks."""
+CUDA_BYTES = 2 << 30
+"""What kernels take of the processor's memory as they are loaded, beyond what an exercise allows."""
+SUMS = 64
+"""How many an answer is told by, where it is too large to cross in time."""
+FORM = 3
+"""Numbers before them: elements, bytes of one, whether it is floating. Then comes the root mean square."""
 Node = dict[str, Any]
 PLAIN = {"none": type(None), "bool": bool, "int": int, "float": float, "complex": complex, "str": str}
 LENGTH = struct.Struct("<I")
@@ -253,12 +261,81 @@ def resolve(node: ast.AST, names: dict[str, str]) -> str:
                 return ""
 
 
+class Accelerator:
+    """Where tensors are put and computed with: the processor's memory, or a GPU's.
+
+    `cuda` is PyTorch's module that speaks with the driver, as it is before any of the student's code has run.
+    """
+
+    def __init__(self, where: str = "cpu", cuda: Any = None) -> None:
+        """Use a device by PyTorch's name for it; without `cuda` there is nothing to wait for."""
+        self.where = where
+        self.is_used = False
+        """Whether calls have left memory behind since the last `poison`."""
+        self._cuda = cuda
+        self._functions = (cuda.synchronize, cuda.device_count, cuda.memory_snapshot) if cuda is not None else ()
+
+    def synchronize(self) -> None:
+        """Wait for all that was begun on any GPU, on any stream and by any thread. Raises what failed there."""
+        if self._functions:
+            wait, count, _ = self._functions
+            for number in range(count()):
+                wait(number)
+
+    def poison(self) -> None:
+        """Fill the memory that the allocator holds free with bytes that are no number: nothing old can be found there.
+
+        It hands out blocks of a stream's own, in two sizes; asked for one of its very sizes, it gives that one.
+        """
+        if not self._functions or not self.is_used:
+            return
+        self.is_used = False
+        self.synchronize()
+        torch = sys.modules["torch"]
+        free = [
+            (segment["segment_type"], block["size"])
+            for segment in self._functions[2]()
+            if not segment.get("stream") and not any(segment.get("segment_pool_id", ()))
+            for block in segment["blocks"]
+            if block["state"] == "inactive"
+        ]
+        large = [size for kind, size in free if kind != "small" and size > SMALL_BYTES]
+        small = [SMALL_BYTES] * sum(size // SMALL_BYTES for kind, size in free if kind == "small")
+        small += [rest for kind, size in free if kind == "small" and (rest := size % SMALL_BYTES)]
+        held = []
+        for size in sorted(large, reverse=True) + small:
+            try:
+                held.append(torch.empty(size, dtype=torch.uint8, device=self.where).fill_(0xFF))
+            except torch.OutOfMemoryError:  # it was cut otherwise than it seemed
+                break
+        self.synchronize()
+
+    def sketch(self, tensor: Any, key: int, scale: float) -> Any:
+        """Return a tensor's form, its level, and sums over its elements that none but all of them give, on the host.
+
+        Each sum is of r sin(scale x), with signs r that follow from the key: no formula has it without the elements.
+        """
+        torch = sys.modules["torch"]
+        flat = tensor.detach().reshape(-1)
+        size = flat.numel()
+        generator = torch.Generator(self.where).manual_seed(key)
+        signs = torch.randint(0, 2, (size,), generator=generator, device=self.where, dtype=torch.int8)
+        wide = flat if flat.dtype == torch.float64 else flat.float()
+        waves = torch.where(signs.bool(), 1.0, -1.0) * torch.sin(wide.to(self.where) * scale)
+        padded = torch.nn.functional.pad(waves, (0, -size % SUMS)).reshape(-1, SUMS)
+        sums = padded.sum(dim=0, dtype=torch.float64)
+        form = [float(size), float(tensor.element_size()), float(tensor.is_floating_point())]
+        level = wide.double().square().mean().sqrt() if size else torch.zeros(())
+        return torch.cat([torch.tensor(form, dtype=torch.float64), level.reshape(1).cpu(), sums.cpu()])
+
+
 class Encoder:
     """Turns a value into a node of the header and the bytes of its arrays; trusts no method of the value."""
 
-    def __init__(self, harness: "Harness", max_bytes: int) -> None:
-        """Begin one reply, with arrays of at most so many bytes."""
+    def __init__(self, harness: "Harness", max_bytes: int, sketch: list[Any] | None = None) -> None:
+        """Begin one reply, with arrays of at most so many bytes; with a `sketch` (key, scale) in place of tensors."""
         self.max_bytes = max_bytes
+        self.sketch = sketch
         self.harness = harness
         self.payload: list[memoryview] = []
         self.nodes = 0
@@ -318,6 +395,8 @@ class Encoder:
     def tensor(self, tensor: Any) -> Node:
         """Return a tensor's node, like an array's."""
         torch = sys.modules["torch"]
+        if self.sketch:
+            tensor = self.harness.accelerator.sketch(tensor, *self.sketch)
         self.take(tensor.numel() * tensor.element_size())
         plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
         if plain.numel():
@@ -375,6 +454,8 @@ class Decoder:
             return self.harness.callback(node["id"])
         if kind == "generator":
             return rebuild_generator(node)
+        if kind == "drawn":
+            return self.drawn(node)
         node["at"] = self.offset  # kept, so that `changed` can compare later
         return self.tensor(node) if node["k"] == "tensor" else self.array(node)
 
@@ -419,14 +500,26 @@ class Decoder:
         dtype = getattr(torch, node["dtype"])
         itemsize = torch.empty(0, dtype=dtype).element_size()
         shape, strides = node["shape"], node.get("strides")
+        where = self.harness.accelerator.where
         flat = np.frombuffer(self.raw(node, itemsize), np.uint8).copy()
         if not flat.size:
-            return torch.empty(shape, dtype=dtype)
-        plain = torch.from_numpy(flat).view(dtype).reshape(shape)
+            return torch.empty(shape, dtype=dtype, device=where)
+        plain = torch.from_numpy(flat).view(dtype).reshape(shape).to(where)
         if strides is None:
             return plain
         _, size = extent(shape, strides)
-        return torch.zeros(size, dtype=dtype).as_strided(shape, strides).copy_(plain)
+        return torch.zeros(size, dtype=dtype, device=where).as_strided(shape, strides).copy_(plain)
+
+    def drawn(self, node: Node) -> Any:
+        """Return a tensor drawn where it is used: normal, or bool with a share of True."""
+        torch = sys.modules["torch"]
+        where = self.harness.accelerator.where
+        generator = torch.Generator(where).manual_seed(node["seed"])
+        if node["dtype"] == "bool":
+            return torch.rand(node["shape"], generator=generator, device=where) < node["share"]
+        dtype = getattr(torch, node["dtype"])
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
+        return torch.randn(node["shape"], generator=generator, device=where, dtype=wide).to(dtype)
 
 
 def extent(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, int]:
@@ -469,6 +562,8 @@ class Harness:
         self.lock = threading.RLock()
         self.ban: Ban | None = None
         self.violation: Node = {}
+        self.accelerator = Accelerator()
+        self.sketch: list[Any] | None = None
 
     # --- requests, one method each
 
@@ -481,6 +576,9 @@ class Harness:
         keep_freed_memory()
         if request["torch"]:
             versions["torch"] = warm_torch()
+        if request.get("device") == "cuda":
+            self.accelerator = warm_cuda()
+            versions["cuda"] = str(sys.modules["torch"].version.cuda)
         if request["names"] or request["operators"]:
             self.ban = Ban(request["names"], request["operators"], self.violate)
         if self.ban is not None and request["torch"]:
@@ -489,10 +587,11 @@ class Harness:
         if request["modules"]:
             sys.meta_path.insert(0, Importer(request["modules"], self.ban))
         if request["memory_bytes"]:
-            limit_memory(request["memory_bytes"])
+            limit_memory(request["memory_bytes"] + (CUDA_BYTES if self.accelerator.where == "cuda" else 0))
         if request.get("processes") and _libraries in sys.path:
             limit_processes(request["processes"])
-        forbid_exec()
+        if not request.get("compiles"):  # Triton has its own programs make machine code
+            forbid_exec()
         gc.freeze()  # none of the libraries is garbage: to look for some is quick
         return versions
 
@@ -540,6 +639,8 @@ class Harness:
     def op_call(self, request: Node, decoder: Decoder) -> Any:
         """Call a function of the module, or a method of an object that stays here."""
         function = self.target(request["target"])
+        self.accelerator.poison()
+        self.accelerator.is_used = True
         args = decoder.value(request["args"])
         kwargs = decoder.value(request["kwargs"])
         self.retain(request, args, kwargs, decoder.payload)
@@ -598,7 +699,7 @@ class Harness:
         """Give a torch module new parameters and buffers, in their dtype."""
         module, state = self.objects[request["handle"]], decoder.value(request["state"])
         for tensor in floating_tensors(state)[:1]:
-            module.to(tensor.dtype)
+            module.to(device=self.accelerator.where, dtype=tensor.dtype)
         module.load_state_dict(state)
 
     def op_state(self, request: Node, decoder: Decoder) -> dict[str, Any]:  # noqa: ARG002 - as every request
@@ -687,10 +788,10 @@ class Harness:
         """Send one reply; not while another thread waits for the judge to answer its callback."""
         with self.lock:
             is_call = fields["status"] == "callback"
-            encoder = Encoder(
-                self, min(MAX_CALLBACK_BYTES, self.max_answer_bytes) if is_call else self.max_answer_bytes
-            )
+            most = min(MAX_CALLBACK_BYTES, self.max_answer_bytes) if is_call else self.max_answer_bytes
+            encoder = Encoder(self, most, None if is_call else self.sketch)
             if fields["status"] != "error":
+                self.accelerator.synchronize()
                 fields["value"] = encoder.node(value)
             self.send({"nonce": self.nonce, **fields}, encoder.payload)
             if not is_call:
@@ -711,10 +812,12 @@ class Harness:
         self.retained.clear()
         self.retained_bytes = 0
         gc.collect()  # what the student's code left in cycles, too: no test finds less memory for those before
+        self.accelerator.poison()
 
     def handle(self, request: Node, payload: memoryview) -> None:
         """Carry out one request and reply; the first of each test says so."""
         self.nonce = request["nonce"]
+        self.sketch = request.get("sketch")
         operation = getattr(self, "op_" + request["op"])
         if self.violation:
             self.reply({"status": "error", **self.violation})
@@ -798,7 +901,7 @@ def same(node: Node, value: Any, payload: memoryview) -> bool:
     if str(value.dtype).removeprefix("torch.") != node["dtype"]:
         return False
     if node["k"] == "tensor":
-        value = value.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+        value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     return bool(value.tobytes() == payload[node["at"] : node["at"] + value.nbytes].tobytes())
 
 
@@ -818,8 +921,39 @@ def explain(error: BaseException) -> Node:
         text = str(error)[:500].encode("utf-8", "replace").decode()
     except BaseException:  # noqa: BLE001 - a student's __str__ may do anything
         text = ""
-    kinds = {"kind": "memory" if isinstance(error, MemoryError) else "exception"}
+    kinds = of_device(error, text) or {"kind": "memory" if isinstance(error, MemoryError) else "exception"}
     return {**kinds, "type": kind.__name__[:80], "line": line, "text": text}
+
+
+def of_device(error: BaseException, text: str) -> Node:
+    """Tell what an exception says of a GPU, if anything: no memory left, or that the process can compute no more."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not isinstance(error, RuntimeError):
+        return {}
+    if isinstance(error, torch.OutOfMemoryError) or re.search(r"CUDA.*(out of memory|ALLOC_FAILED)", text):
+        return {"kind": "memory", "name": "device"}
+    failed = isinstance(error, getattr(torch, "AcceleratorError", ())) or re.search(r"CUDA error|Error \[CUDA\]", text)
+    return {"kind": "device"} if failed else {}
+
+
+def warm_cuda() -> Accelerator:
+    """Make a context on the GPU that is there, and compute in it for the first time: in full precision, from here on.
+
+    Whatever fails here is no submission's doing.
+    """
+    import torch  # noqa: PLC0415 - not in every exercise
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer versions have other names for these beside
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    accelerator = Accelerator("cuda", torch.cuda)
+    warm = torch.ones(64, 64, device="cuda", requires_grad=True)
+    torch.autograd.grad((warm @ warm).sum(), warm)
+    accelerator.synchronize()
+    return accelerator
 
 
 @functools.cache

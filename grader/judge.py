@@ -20,13 +20,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from grader import __version__
+from grader import gpu as gpus
 from grader.engine import Engine, Kind, Process, choose
-from grader.errors import GraderError, OurFault, UsageError
+from grader.errors import GraderError, NoGpu, OurFault, UsageError
 from grader.exercise import Exercise
 from grader.job import Done, Job, Phase, Refused, Started, Warned
 from grader.report import Environment, Report, Usage
@@ -72,14 +73,16 @@ def start(
     suite: str = "hidden",
     engine: str | Slots = "local",
     isolated: bool = False,
+    gpu: str = "",
     at_end: Callable[[], None] = lambda: None,
 ) -> "JudgeProcess":
     """Fork the judge's child. Call it before threads are started; the child warms up at once.
 
     `engine` is a name of `grader.engine.NAMES`, or slots to fork from; with `isolated` one that does not isolate is
-    refused. `at_end` is called once all of the judging has ended.
+    refused. `gpu` is the id of the one to use, where the exercise's device is one; any that is free unless said.
+    `at_end` is called once all of the judging has ended.
     """
-    return JudgeProcess(exercise, suite, engine, isolated=isolated, at_end=at_end)
+    return JudgeProcess(exercise, suite, engine, isolated=isolated, gpu=gpu, at_end=at_end)
 
 
 class _Gone(OurFault):
@@ -90,13 +93,21 @@ class JudgeProcess:
     """The parent's end of one judging."""
 
     def __init__(
-        self, exercise: Exercise, suite: str, engine: str | Slots, *, isolated: bool, at_end: Callable[[], None]
+        self,
+        exercise: Exercise,
+        suite: str,
+        engine: str | Slots,
+        *,
+        isolated: bool,
+        gpu: str,
+        at_end: Callable[[], None],
     ) -> None:
         """Fork the child."""
         self._exercise = exercise
         self._suite = suite
         self._asked = engine
         self._isolated = isolated
+        self._gpu = gpu
         self._at_end = at_end
         self.margins: dict[str, tuple[float, float]] = {}
         self._open = False
@@ -111,7 +122,8 @@ class JudgeProcess:
                 if self._pid == 0:
                     os.close(job_in)
                     os.close(report_out)
-                    _child(self._exercise, self._suite, self._asked, self._isolated, job_out, report_in, signals)
+                    asked = _Asked(self._asked, self._isolated, self._gpu)
+                    _child(self._exercise, self._suite, asked, job_out, report_in, signals)
                 os.close(job_out)
                 os.close(report_in)
                 self._job, self._report = job_in, report_out
@@ -137,7 +149,8 @@ class JudgeProcess:
                 case Started(engine=engine):
                     self._engine = engine
                 case Refused(code=code, what=what, cause=cause, hint=hint):
-                    error = UsageError if code.startswith("E2") else OurFault
+                    ours = NoGpu if code in ("E4130", "E4131") else OurFault
+                    error = UsageError if code.startswith("E2") else ours
                     raise error(code, what, cause=cause, hint=hint)
                 case str() as log:
                     raise _Gone("E4101", "the sandbox could not be started", cause=log, hint="see `grader doctor`")
@@ -276,11 +289,18 @@ def fault(exercise: Exercise, suite: str, engine: str, seed: str, seconds: float
     )
 
 
+class _Asked(NamedTuple):
+    """How to start sandboxes, and on which GPU."""
+
+    engine: str | Slots
+    isolated: bool
+    gpu: str
+
+
 def _child(
     exercise: Exercise,
     suite: str,
-    asked: str | Slots,
-    isolated: bool,  # noqa: FBT001
+    asked: _Asked,
     job: int,
     report: int,
     signals: set[int],
@@ -292,7 +312,7 @@ def _child(
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
         one_thread()
         gc.disable()  # until `_receive`
-        slots = asked.slots if isinstance(asked, Slots) else ()
+        slots = asked.engine.slots if isinstance(asked.engine, Slots) else ()
         _keep_only(job, report, *(slot.control.fileno() for slot in slots))
         from grader import local  # noqa: PLC0415 - loads ctypes: only the child needs it
 
@@ -310,7 +330,7 @@ def _child(
         signal.signal(signal.SIGTERM, stop)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         try:
-            engine = _engine(asked, exercise.kind, lambda text: _send(report, Warned(text)), isolated=isolated)
+            engine = _engine(asked, exercise, lambda text: _send(report, Warned(text)))
             if engine.waits:
                 threading.Thread(target=importlib.import_module, args=("grader.suite",)).start()
             process = engine.start(exercise.kind, exercise.limits)
@@ -341,8 +361,14 @@ def _child(
         os._exit(status)
 
 
-def _engine(asked: str | Slots, kind: Kind, warn: Callable[[str], None], *, isolated: bool) -> Engine:
-    return asked if isinstance(asked, Slots) else choose(asked, kind, warn, isolated=isolated)
+def _engine(asked: _Asked, exercise: Exercise, warn: Callable[[str], None]) -> Engine:
+    """Return the engine, with the GPU that this process holds from here on to its end, where one is needed."""
+    if isinstance(asked.engine, Slots):
+        return asked.engine
+    engine = choose(asked.engine, exercise.kind, warn, isolated=asked.isolated, needs=exercise.needs)
+    if exercise.device == "cuda":
+        engine.gpu, engine.compiles = gpus.hold(asked.gpu), exercise.compiles
+    return engine
 
 
 def warm(kind: Kind) -> None:

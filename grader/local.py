@@ -19,6 +19,7 @@ from typing import ClassVar
 from grader.engine import Ended, Finding, Kind, Pipes
 from grader.errors import OurFault
 from grader.exercise import Limits
+from grader.gpu import Gpu, environment
 
 HARNESS = Path(__file__).parent / "harness.py"
 _PR_SET_PDEATHSIG = 1
@@ -80,10 +81,13 @@ class LocalEngine:
     name = "local"
     waits = False
     strict = False  # it has no limits of that kind
+    offers = frozenset({"cuda", "kernels"})
+    gpu: Gpu | None = None
+    compiles = False
 
     def start(self, kind: Kind, limits: Limits) -> "LocalProcess":  # noqa: ARG002 - the harness sets its own
         """Start a harness in a folder of its own."""
-        return LocalProcess()
+        return LocalProcess(self.gpu)
 
     def check(self, kind: Kind) -> None:
         """Find nothing amiss: it needs what the judge needs."""
@@ -99,16 +103,24 @@ class LocalProcess(Pipes):
     adopts: ClassVar[bool] = False
     _live: ClassVar[set[int]] = set()
 
-    def __init__(self) -> None:
-        """Start it; its environment is empty, its standard descriptors are pipes to us, there are no others."""
+    def __init__(self, gpu: Gpu | None = None) -> None:
+        """Start it; its environment is empty, its standard descriptors are pipes to us, there are no others.
+
+        With a GPU its environment names that and the folders of caches, its own; and where this machine has libraries.
+        """
         self._folder = tempfile.mkdtemp(prefix="grader-")
+        variables = {} if gpu is None else environment(gpu.id, self._folder)
+        if gpu is not None and "LD_LIBRARY_PATH" in os.environ:
+            variables["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+        if gpu is not None:
+            variables["PATH"] = os.environ.get("PATH", os.defpath)  # Triton may need this machine's compiler
         try:
             self._popen = subprocess.Popen(  # noqa: S603 - our own file
                 [sys.executable, "-I", "-B", "-c", _BEGIN, str(HARNESS), str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={},
+                env=variables,
                 cwd=self._folder,
                 start_new_session=True,
                 bufsize=0,

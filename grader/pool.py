@@ -32,11 +32,11 @@ class Pool:
         self._engine: Engine | None = None
         self._idle: list[Slot] = []
 
-    def start(self, exercise: Exercise, *, suite: str = "hidden") -> judge.JudgeProcess:
+    def start(self, exercise: Exercise, *, suite: str = "hidden", gpu: str = "") -> judge.JudgeProcess:
         """Start judging, as `judge.start`; where forks will do, in those of a slot that comes back at the end."""
         judge.warm(exercise.kind)
-        if "container" in (self._isolation, exercise.isolation):
-            return judge.start(exercise, suite=suite, engine=self._asked, isolated=self._isolated)
+        if "container" in (self._isolation, exercise.isolation) or exercise.device != "cpu":
+            return judge.start(exercise, suite=suite, engine=self._asked, isolated=self._isolated, gpu=gpu)
         if self._engine is None:  # whoever waits for `started` is told what must be told
             self._engine = choose(self._asked, exercise.kind, lambda _: None, isolated=self._isolated)
         if not isinstance(self._engine, Forking):

@@ -10,13 +10,15 @@ from grader.verdict import Verdict
 class Queued(msgspec.Struct, frozen=True, kw_only=True):
     """A judging that waits; `attempt` counts from 1 for this learner and exercise.
 
-    `replayed`: it had been sent before under the same key, and nothing was stored now.
+    `replayed`: it had been sent before under the same key, and nothing was stored now. `note`: what whoever waits
+    should know.
     """
 
     submission: str
     judging: str
     attempt: int
     replayed: bool = False
+    note: str = ""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +26,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     `token` is the number of this try: it fences, since a later claim has a higher one. `lost`
     counts the earlier claims whose holder died or let the lease run out. `overruled`: judge without
-    the exercise's policy. `never_lower`: it is a regrade's that lowers nobody.
+    the exercise's policy. `never_lower`: it is a regrade's that lowers nobody. `device`: where
+    it was sent to be judged.
     """
 
     judging: str
@@ -32,6 +35,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     exercise: str
     version: str
     filename: str
+    device: str
     source: bytes
     seed: str
     token: int
@@ -47,6 +51,29 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     oldest: dt.datetime | None
     running: int
+
+
+class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+    """A GPU, or a slice of one, that a worker offers; `judging` is what runs on it, if anything does.
+
+    `quarantine` says why nobody may have it, and is empty where anybody may.
+    """
+
+    id: str
+    worker: str = ""
+    model: str
+    driver: str
+    memory_mib: int
+    quarantine: str = ""
+    seen_at: dt.datetime | None = None
+    judging: str | None = None
+
+
+class Leased(msgspec.Struct, frozen=True, kw_only=True):
+    """A GPU that was taken; `abandoned`: whoever had it last was lost, and has cleaned nothing."""
+
+    gpu: str
+    abandoned: bool
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +139,7 @@ class Filed(msgspec.Struct, frozen=True, kw_only=True):
 
     learner: str
     exercise: str
+    device: str
     attempt: Attempt
     judgings: list[Judged]
 

@@ -37,6 +37,10 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
     """What the reference needs at the largest size."""
     memory_limit: float | None = None
     """The multiple of it that the submission may take."""
+    floor_seconds: float | None = None
+    """What the largest size takes at least, by the peak of the GPU's memory and units."""
+    impossible: bool = False
+    """Whether it took less than that: a person is to look at it; no verdict follows."""
     memory_mib: float | None = None
     """The allowance of the sandbox that held it to that, with what crosses; None where it was not measured."""
 
@@ -81,6 +85,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     torch: str = ""
     platform: str = ""
     cpu: str = ""
+    device: str = ""
+    """The GPU's name, its driver and CUDA's version, where calls were made on one."""
 
 
 class Overruled(msgspec.Struct, frozen=True, kw_only=True):

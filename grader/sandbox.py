@@ -17,7 +17,7 @@ from typing import Any
 
 from grader import wire
 from grader.engine import MODULES, Ended, Kind, Process
-from grader.exercise import Limits, Policy
+from grader.exercise import Device, Limits, Policy
 from grader.local import waited_seconds
 from grader.verdict import Verdict
 
@@ -42,7 +42,16 @@ class Broken(Exception):  # noqa: N818 - the sandbox's state, not an error of ou
 class Sandbox:
     """One process, one submission, one request at a time."""
 
-    def __init__(self, process: Process, kind: Kind, limits: Limits, policy: Policy = _NO_POLICY) -> None:
+    def __init__(
+        self,
+        process: Process,
+        kind: Kind,
+        limits: Limits,
+        policy: Policy = _NO_POLICY,
+        *,
+        device: Device = "cpu",
+        compiles: bool = False,
+    ) -> None:
         """Take over a started process and greet it; it loads its libraries while the judge does other things."""
         self._process = process
         self._limits = limits
@@ -60,6 +69,8 @@ class Sandbox:
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         hello = {
             "torch": kind == "torch",
+            "device": device,
+            "compiles": compiles,
             "modules": MODULES[kind],
             "memory_bytes": limits.memory_mib << 20,
             "processes": limits.processes,

@@ -46,6 +46,8 @@ class Session:
     incident: Rejected | None = None
     calls: int = 0
     opened: int = 0
+    left: int = 0
+    """Sandboxes that were ended though nothing was wrong with them."""
     seconds: float = 0.0
     """Wall time spent in calls since the file was first loaded: what `judging_seconds` limits."""
     cpu_seconds: float = 0.0
@@ -60,6 +62,8 @@ class Session:
     """Whether calls are timed: they count against no budget but the call's own, and are not remembered."""
     took: float = 0.0
     """Seconds of the exchanges since somebody set it to 0."""
+    sketch: tuple[int, float] | None = None
+    """Key and scale of the sums that tensors are answered by, where they are too large to cross in time."""
     _sandbox: Sandbox | None = None
     _loaded: bool = False
     _first: bool = False
@@ -68,7 +72,14 @@ class Session:
     def open(self, process: Process | None = None) -> None:
         """Take a started process, or start one; its libraries load while the judge goes on."""
         kind, limits = self.exercise.kind, self.exercise.limits
-        self._sandbox = Sandbox(process or self.engine.start(kind, limits), kind, limits, self.exercise.policy)
+        self._sandbox = Sandbox(
+            process or self.engine.start(kind, limits),
+            kind,
+            limits,
+            self.exercise.policy,
+            device=self.exercise.device,
+            compiles=self.exercise.compiles,
+        )
         self.opened += 1
 
     def ready(self) -> None:
@@ -80,6 +91,8 @@ class Session:
             self.engine.check(self.exercise.kind)
             cause = f"{broken.message} {self._sandbox.printed}".strip()
             hint = "see `grader doctor`"
+            if self.exercise.device == "cuda":
+                raise OurFault("E4132", "the GPU does not compute", cause=cause, hint=hint) from broken
             raise OurFault("E4101", "the sandbox could not be started", cause=cause, hint=hint) from broken
 
     def load(self) -> None:
@@ -118,7 +131,7 @@ class Session:
         if self.unusable is not None:
             raise self.unusable
         if not self._loaded:
-            if self.opened > MAX_REPLACEMENTS:
+            if self.opened - self.left > MAX_REPLACEMENTS:
                 self.unusable = Rejected("Not run: your file stopped the sandbox too often.", self._last_verdict)
                 raise self.unusable
             self.load()
@@ -144,6 +157,7 @@ class Session:
         try:
             with self._clock():
                 sent = {**header, "first": True} if self._first else header
+                sent = sent if self.sketch is None else {**sent, "sketch": self.sketch}
                 self._first = False
                 until = self._until(self.exercise.limits.call_seconds)
                 reply = sandbox.call(sent, until, answer, timed=self.timing, **values)
@@ -160,7 +174,12 @@ class Session:
             self.transcript.append(Request(header, values, reply))
         if isinstance(reply, wire.Failed):
             self._keep_to_policy(reply)
-            raise self.words.failed(where, reply)
+            failed = self.words.failed(where, reply)
+            if reply.kind == "device":  # nothing computes in that process any more
+                self._loaded = False
+                self._account()
+                self._last_verdict, self.incident = failed.verdict, failed
+            raise failed
         return reply if self.words.disclose else self.words.without_names(reply)
 
     def close(self) -> None:
@@ -173,6 +192,13 @@ class Session:
                 self.unusable = Rejected("Your file sent bytes that nobody had asked for.", Verdict.PROTOCOL_VIOLATION)
             self._account()
         self._loaded = False
+
+    def leave(self) -> None:
+        """End the sandbox as at the end; `begin` starts another. Raises what was found amiss."""
+        self.close()
+        self.left += 1
+        if self.unusable is not None:
+            raise self.unusable
 
     def _flush(self) -> None:
         """Ask whether the policy was kept to the end; to leave that unanswered is no way out."""

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from grader.engine import Ended, Engine, Finding, Kind, Pipes, Process, engine
 from grader.errors import OurFault
 from grader.exercise import Limits
+from grader.gpu import Gpu
 from grader.local import waited_seconds
 
 ZYGOTE = Path(__file__).parent / "zygote.py"
@@ -205,6 +206,9 @@ class Slots:
     """An engine whose sandboxes are forks of the slots given to it; where none is free, it starts others as `name`."""
 
     waits = False
+    offers = frozenset[str]()
+    gpu: Gpu | None = None  # a context on one cannot be forked
+    compiles = False
 
     def __init__(self, name: str, slots: Sequence[Slot], *, strict: bool) -> None:
         """Fork from each of `slots` one sandbox at a time."""

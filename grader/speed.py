@@ -27,10 +27,18 @@ fitted in each round over all sizes, on logarithms, and judged by the median of 
 An interval on one side of its limit decides; one that holds the limit asks for more pairs, up to the last of LOOKS or
 SECONDS, and then counts in the submission's favour. There are few looks, and CONFIDENCE is high, since each is one
 more chance to be wrong.
+
+On a GPU, which has no CPU time to tell of, WALL counts. Sizes that fill it cannot cross: both draw their inputs on it,
+from a seed that the question brings, and answer with sums that take every element of the result (`Accelerator.sketch`).
+So the clock still stops with bytes that nobody has before the work is done, whatever stream or thread does it. Both
+sandboxes use the same GPU, in turns; what a submission leaves running there to slow the reference down is found when
+that is timed once more, alone. A GPU that was throttled or shared gives no verdict (grader/gpu.py), and what is faster
+than its memory and its units can be is marked for a person to look at.
 """
 
 import functools
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,14 +48,18 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from grader import gpu as gpus
 from grader.engine import Engine, Process
+from grader.errors import OurFault
 from grader.exercise import Exercise
 from grader.failures import Failures
+from grader.harness import FORM, SUMS
 from grader.oracle import OracleError, dtype_name, is_tensor, to_numpy
 from grader.proxy import Submission
 from grader.report import Speed
 from grader.session import Session
 from grader.verdict import Rejected, Verdict
+from grader.wire import Drawn
 
 WALL, CPU = 0, 1
 CONFIDENCE = 0.99
@@ -60,16 +72,36 @@ _ASLEEP = 1.5
 """WALL counts where it is so many times CPU: a busy machine makes it longer than the kernel's count explains."""
 _LEAST = 0.02
 """A time below this share of what crossing costs cannot be told from it."""
+_PROCESSES = 2
+"""Of ours on a GPU while calls are timed: the submission's and the reference's."""
 _SLACK_MIB = 64
 """What a program may take by the way: modules that it imports, pages half filled, the stacks of a few threads."""
 _LOST = {"float64": 2.0**-38, "float32": 2.0**-13, "float16": 2.0**-6, "bfloat16": 2.0**-4}
 """Largest error of a timed answer, relative to its row. The correctness tests have been hard; this tells work from
 none, float64 from float32 (2**-24), and float32 from half precision (2**-11)."""
+_SKETCHED = {8: 2.0**-38, 4: 2.0**-16, 2: 2.0**-5}
+"""The like for an answer by sums, by the bytes of an element: its errors have signs drawn at random, and so largely
+cancel: what is left tells float32 from TF32 (2**-11)."""
+_SIGMAS = 6.0
+_WAVES = 4.0
+"""Radians for an element as large as the root mean square: far from what a linear formula could stand for."""
+_ALONE = 7
+_SLOWED = 1.03
+"""A reference that is so much slower beside the submission than alone was slowed down by it."""
+_CLOCKS = {
+    "cpu": "_grader_clock = _grader_time.process_time\n",
+    "cuda": """
+def _grader_clock():
+    _grader_sys.modules["torch"].cuda.synchronize()
+    return _grader_time.perf_counter()
+""",
+}
 _ASIDE = """
 
 import sys as _grader_sys
 import time as _grader_time
 
+CLOCK
 _grader_spent = [0.0, False]
 
 
@@ -77,11 +109,11 @@ def _grader_timed(function):
     def timed(*args, **kwargs):
         if _grader_spent[1]:
             return function(*args, **kwargs)
-        began, _grader_spent[1] = _grader_time.process_time(), True
+        began, _grader_spent[1] = _grader_clock(), True
         try:
             return function(*args, **kwargs)
         finally:
-            _grader_spent[:] = _grader_spent[0] + _grader_time.process_time() - began, False
+            _grader_spent[:] = _grader_spent[0] + _grader_clock() - began, False
     return timed
 
 
@@ -252,24 +284,30 @@ class Clocked:
         self.spent = 0.0
         self._size = 0
         self._idle = 0.0
-        self._seen = session.cpu_time()
+        self._seen = self._cpu_time()
 
-    def answer(self, trial: "Trial", size: int, given: Sequence[Any]) -> Any:
+    def _cpu_time(self) -> float:
+        return self.session.cpu_time() if self.session.exercise.device == "cpu" else math.nan
+
+    def answer(self, trial: "Trial", size: int, given: Sequence[Any], sketch: "Sketch | None" = None) -> Any:
         """Return the answer to one call. Its processor time runs from before what is made for it, to the next call."""
         self.settle()
         self.seconds[size], self._idle, self._size = [0.0, self._idle], 0.0, size
         self.session.afresh()
         self.session.ask("your file", {"op": "echo"}, value=None)  # lets go of what was there before
         target = trial.target(self.session, given)
-        self.session.took = 0.0
-        answer = trial.call(target, *given)
+        self.session.took, self.session.sketch = 0.0, sketch
+        try:
+            answer = trial.call(target, *given)
+        finally:
+            self.session.sketch = None
         self.seconds[size][WALL] = self.session.took
         self.spent += self.session.took
         return answer
 
     def settle(self, *, over: bool = False) -> None:
         """Charge the latest call with the processor time since its beginning; `over`: what follows, the next one."""
-        now = self.session.cpu_time()
+        now = self._cpu_time()
         if self._size:
             self.seconds[self._size][CPU] += now - self._seen
         else:
@@ -282,7 +320,7 @@ class Clocked:
         """Charge nobody with the processor time of the requests within: for what is trusted."""
         self.settle()
         yield
-        self._seen = self.session.cpu_time()
+        self._seen = self._cpu_time()
 
 
 class Rival:
@@ -293,6 +331,7 @@ class Rival:
         functions = [function.name for function in exercise.functions]
         methods = [(cls.name, method.name) for cls in exercise.classes for method in cls.methods]
         aside = _ASIDE.replace("FUNCTIONS", repr(functions)).replace("METHODS", repr(methods))
+        aside = aside.replace("CLOCK", _CLOCKS[exercise.device])
         source = exercise.reference.read_text(encoding="utf-8") + aside
         self.session = Session(exercise, engine, Failures(exercise, source=source), timing=True)
         self.session.open()
@@ -302,12 +341,14 @@ class Rival:
         self.session.begin()
         self.clocked = Clocked(self.session)
 
-    def answer(self, trial: "Trial", size: int, given: Sequence[Any]) -> tuple[Any, float]:
+    def answer(
+        self, trial: "Trial", size: int, given: Sequence[Any], sketch: "Sketch | None" = None
+    ) -> tuple[Any, float]:
         """Return the answer and the seconds of work; whatever fails here is our fault."""
         try:
             with self.clocked.aside():
                 self.tell()
-            answer = self.clocked.answer(trial, size, given)
+            answer = self.clocked.answer(trial, size, given, sketch)
             with self.clocked.aside():
                 return answer, self.tell()[0]
         except Rejected as rejected:
@@ -333,6 +374,8 @@ class Trial:
     bounds: Bounds
     call: Callable[..., Any]
     make: Callable[..., Any] | None
+    flops: Callable[[int], float] | None = None
+    traffic: Callable[[int], float] | None = None
 
     def target(self, session: Session, given: Sequence[Any]) -> Any:
         """Return what is called: the submission, or what `make` makes of it."""
@@ -348,7 +391,22 @@ class Speedometer:
         self._session = session
         self._rival = rival
         self._rng = rng
+        self.device = session.exercise.device
         self.measured: list[Speed] = []
+        self._scales: dict[int, float] = {}
+
+    def normal(self, *shape: int, dtype: str = "float32") -> Any:
+        """Return a standard normal tensor, or the order to draw one where the call is made."""
+        if self.device == "cuda":
+            return Drawn(shape, dtype, int(self._rng.integers(2**31)))
+        torch = sys.modules["torch"]
+        return torch.from_numpy(self._rng.normal(size=shape)).to(getattr(torch, dtype))
+
+    def mask(self, *shape: int, share: float = 0.5) -> Any:
+        """Return a bool tensor, likewise, that is True with probability `share`."""
+        if self.device == "cuda":
+            return Drawn(shape, "bool", int(self._rng.integers(2**31)), share)
+        return sys.modules["torch"].from_numpy(self._rng.random(size=shape) < share)
 
     def __call__(  # noqa: PLR0913 - each limit is an option of its own
         self,
@@ -361,26 +419,54 @@ class Speedometer:
         memory: float | None = None,
         call: Callable[..., Any] | None = None,
         make: Callable[..., Any] | None = None,
+        flops: Callable[[int], float] | None = None,
+        traffic: Callable[[int], float] | None = None,
     ) -> None:
         """Reject unless `name` keeps the limits at `sizes`, which rise; what was measured goes into the report.
 
         draw: the positional arguments for a size, fresh ones at each call. ratio, growth, memory: how many times the
         reference's time, which exponent, and how many times the reference's memory are allowed. call: for what is
         more than one call of the function `name`; it is given the module (or what `make` made of it, untimed) and the
-        arguments, and returns what is to be compared.
+        arguments, and returns what is to be compared. flops, traffic: the floating operations and the bytes to and from
+        memory that nobody can do without at a size: a GPU's peak makes a floor of them. On a GPU no memory is measured.
         """
         sizes = tuple(sizes)
         if not sizes or list(sizes) != sorted(set(sizes)):
             raise ValueError(f"sizes must rise: {sizes}")
         call = call or (lambda module, *given: getattr(module, name)(*given))
-        trial = Trial(name, draw, sizes, Bounds(ratio, growth, memory), call, make)
+        memory = memory if self.device == "cpu" else None
+        trial = Trial(name, draw, sizes, Bounds(ratio, growth, memory), call, make, flops, traffic)
         rival = self._rival()
+        if self.device == "cuda":
+            self._session.begin()  # it may have left for the call before
         try:
             self._session.timing = True
-            self._time(trial, rival)
+            with self._fit():
+                self._time(trial, rival)
         finally:
             self._session.timing = False
             self._session.trouble += rival.session.trouble
+
+    @contextmanager
+    def _fit(self) -> Iterator[None]:
+        """Let no time count from a GPU that was throttled, or that others used. Raises OurFault E4133."""
+        gpu = self._session.engine.gpu if self.device == "cuda" else None
+        if gpu is None:
+            yield
+            return
+        before, rejected = gpus.state(gpu.board), None
+        try:
+            yield
+        except Rejected as error:
+            if error.verdict is not Verdict.TIME_LIMIT_EXCEEDED:
+                raise
+            rejected = error
+        ours = _PROCESSES if gpu.id == gpu.board else sys.maxsize  # of a slice the driver does not tell
+        if reason := gpus.unfit(before, gpus.state(gpu.board), ours):
+            self._session.trouble += reason
+            raise OurFault("E4133", "nothing can be timed on the GPU now", cause=reason, hint="see nvidia-smi")
+        if rejected is not None:
+            raise rejected
 
     def _time(self, trial: Trial, rival: Rival) -> None:
         capped = Capped(self._session, trial) if trial.bounds.memory is not None else None
@@ -388,12 +474,15 @@ class Speedometer:
             rival.begin()
             yours = Clocked(self._session) if capped is None else capped.open(rival, trial)
             samples = self._sample(trial, rival, yours, capped)
+            if self.device == "cuda":
+                samples = self._against_alone(trial, rival, samples)
         finally:
             if capped is not None:
                 capped.close()
         decision = decide(samples, trial.bounds)
         need, allowed = (capped.need, capped.allowed) if capped is not None else (None, None)
-        speed = _report(trial, samples, decision, need, allowed)
+        gpu = self._session.engine.gpu if self.device == "cuda" else None
+        speed = _report(trial, samples, decision, need, allowed, gpus.floor(gpu, *_least(trial)) if gpu else None)
         self.measured.append(speed)
         if decision.outcome == "over":
             raise Rejected(too_slow(speed, decision), Verdict.TIME_LIMIT_EXCEEDED)
@@ -412,23 +501,53 @@ class Speedometer:
                     return samples
         return Samples.of(trial.sizes, rounds[len(rounds) > LOOKS[0] :])
 
+    def _against_alone(self, trial: Trial, rival: Rival, samples: Samples) -> Samples:
+        """Time the reference once more, with the submission gone; what it had slowed down counts as it is alone."""
+        self._session.leave()
+        size = trial.sizes[-1]
+        alone = [rival.answer(trial, size, trial.draw(size), self._sketch(size))[1] for _ in range(_ALONE + 1)][1:]
+        slowed = float(np.median(samples.work[:, -1]) / max(np.median(alone), 1e-9))
+        if slowed <= _SLOWED:
+            return samples
+        excess = samples.work * (1 - 1 / slowed)
+        return replace(samples, work=samples.work - excess, reference=samples.reference - excess[..., None])
+
+    def _sketch(self, size: int) -> "Sketch | None":
+        """Return how answers are to be told at a size, under a new key; None where they cross as they are."""
+        if self.device == "cpu":
+            return None
+        return int(self._rng.integers(2**31)), self._scales.get(size, 1.0)
+
     def _round(self, trial: Trial, rival: Rival, yours: Clocked, capped: "Capped | None") -> list[list[list[float]]]:
         """Put a fresh input of each size to both; returns for each size what both took, and the reference's work."""
         work: dict[int, float] = {}
         for size in self._rng.permutation(trial.sizes).tolist():
-            given = trial.draw(size)
+            given, sketch = trial.draw(size), self._sketch(size)
             if first := bool(self._rng.integers(2)):
-                want, work[size] = rival.answer(trial, size, given)
+                want, work[size] = rival.answer(trial, size, given, sketch)
             try:
-                got = yours.answer(trial, size, given)
+                got = yours.answer(trial, size, given, sketch)
             except Rejected as rejected:
                 raise (capped.explain(trial, size, given, rejected) if capped is not None else rejected) from rejected
             if not first:
-                want, work[size] = rival.answer(trial, size, given)
-            agree(got, want, f"{trial.name} at size {size:,}")
+                want, work[size] = rival.answer(trial, size, given, sketch)
+            agree(got, want, f"{trial.name} at size {size:,}", None if sketch is None else sketch[1])
+            if sketch is not None:
+                self._scales[size] = _WAVES / max(_level(want), 1e-9)
         yours.settle(over=True)
         rival.clocked.settle(over=True)
         return [[yours.seconds[size], rival.clocked.seconds[size], [work[size]] * 2] for size in trial.sizes]
+
+
+class Untimed:
+    """What a hidden test gets as `speed` where nothing is to be timed."""
+
+    def __init__(self, exercise: Exercise) -> None:
+        """Know the device, by which tests choose sizes."""
+        self.device = exercise.device
+
+    def __call__(self, *_arguments: Any, **_options: Any) -> None:
+        """Reject nothing."""
 
 
 class Capped:
@@ -497,18 +616,41 @@ def _bytes(value: Any) -> int:
     return int(getattr(value, "nbytes", 0))
 
 
-def agree(got: Any, want: Any, where: str) -> None:
-    """Reject a timed answer that is not what the reference gives: quickly, and to fewer digits than a checker."""
+Sketch = tuple[int, float]
+"""Key and scale of the sums that an answer is told by."""
+
+
+def _level(want: Any) -> float:
+    """Return the root mean square of the first tensor of an answer that is told by sums."""
+    while isinstance(want, list | tuple) and want:
+        want = want[0]
+    return float(want[FORM]) if is_tensor(want) and len(want) > FORM else 0.0
+
+
+def _least(trial: Trial) -> tuple[float, float]:
+    """Return the operations and bytes that nobody can do without at the largest size."""
+    largest = trial.sizes[-1]
+    return trial.flops(largest) if trial.flops else 0.0, trial.traffic(largest) if trial.traffic else 0.0
+
+
+def agree(got: Any, want: Any, where: str, scale: float | None = None) -> None:
+    """Reject a timed answer that is not what the reference gives: quickly, and to fewer digits than a checker.
+
+    With a `scale`, tensors are told by sums.
+    """
     if isinstance(want, list | tuple):
         if not isinstance(got, list | tuple) or len(got) != len(want):
             raise Rejected(f"The answer of {where} has not the parts that it should have.")
         for mine, theirs in zip(got, want, strict=True):
-            agree(mine, theirs, where)
+            agree(mine, theirs, where, scale)
     elif isinstance(want, dict):
         if not isinstance(got, dict) or set(got) != set(want):
             raise Rejected(f"The answer of {where} has not the keys that it should have.")
         for key in want:
-            agree(got[key], want[key], where)
+            agree(got[key], want[key], where, scale)
+    elif scale is not None and is_tensor(want):
+        if not _close_sums(got, want, scale):
+            raise Rejected(f"The answer of {where}, where it was timed, is wrong.")
     elif want is not None and not isinstance(want, str) and not _close(got, want):
         raise Rejected(f"The answer of {where}, where it was timed, is wrong.")
 
@@ -529,6 +671,19 @@ def _close(got: Any, want: Any) -> bool:
     with np.errstate(all="ignore"):
         near = (np.abs(found - wanted) <= allowed) | (found == wanted)
     return bool(np.all(near | (np.isnan(found) & np.isnan(wanted))))
+
+
+def _close_sums(got: Any, want: Any, scale: float) -> bool:
+    """Tell whether two tensors that are told by sums have one form, and agree."""
+    if not is_tensor(got) or got.shape != want.shape or got.dtype != want.dtype:
+        return False
+    found, wanted = got.numpy(), want.numpy()
+    size, bytes_, floating = wanted[:FORM]
+    if not np.array_equal(found[:FORM], wanted[:FORM]):
+        return False
+    rounding = _SKETCHED[int(bytes_)] * scale * wanted[FORM] if floating else 2.0**-24
+    allowed = _SIGMAS * rounding * math.sqrt(max(size / SUMS, 1.0))
+    return bool(np.all(np.abs(found[FORM + 1 :] - wanted[FORM + 1 :]) <= allowed))
 
 
 # --- words
@@ -554,8 +709,16 @@ def too_slow(speed: Speed, decision: Decision) -> str:
     )
 
 
-def _report(trial: Trial, samples: Samples, decision: Decision, need: float | None, allowed: float | None) -> Speed:
+def _report(
+    trial: Trial,
+    samples: Samples,
+    decision: Decision,
+    need: float | None,
+    allowed: float | None,
+    floor: float | None = None,
+) -> Speed:
     ratio, exponent = decision.ratio, decision.exponent
+    seconds = _medians(samples.charged()[..., samples.counted])
 
     def told(times: np.ndarray) -> list[float]:
         return [float(f"{seconds:.3g}") for seconds in times]
@@ -565,7 +728,7 @@ def _report(trial: Trial, samples: Samples, decision: Decision, need: float | No
         outcome=decision.outcome,
         pairs=len(samples.work),
         sizes=list(trial.sizes),
-        seconds=told(_medians(samples.charged()[..., samples.counted])),
+        seconds=told(seconds),
         reference_seconds=told(_medians(samples.work)),
         overhead_seconds=told(samples.overhead()[:, samples.counted]),
         ratio=round(ratio.median, 4),
@@ -577,4 +740,6 @@ def _report(trial: Trial, samples: Samples, decision: Decision, need: float | No
         reference_memory_mib=None if need is None else round(need, 2),
         memory_limit=trial.bounds.memory,
         memory_mib=allowed,
+        floor_seconds=floor,
+        impossible=floor is not None and float(seconds[-1]) < floor,
     )

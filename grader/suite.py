@@ -22,6 +22,7 @@ from grader.checkers import Disclosure, Margins
 from grader.engine import Engine, Process
 from grader.exercise import Exercise, Wrong, points
 from grader.failures import Failures
+from grader.gpu import Gpu
 from grader.job import Done, Job
 from grader.mistakes import choose, coinciding
 from grader.oracle import Oracle, load_module
@@ -29,7 +30,7 @@ from grader.proxy import Submission
 from grader.report import Environment, Report, Speed, TestReport, Usage
 from grader.session import Session
 from grader.source import read_source
-from grader.speed import Rival, Speedometer
+from grader.speed import Rival, Speedometer, Untimed
 from grader.verdict import Rejected, Verdict, worst
 
 _MAX_PLAIN_MESSAGE = 300
@@ -123,11 +124,14 @@ def run(
         calls=session.calls,
         sandboxes=session.opened,
     )
-    return plugin.done(usage, environment(engine.name, session.versions, process.confinement))
+    return plugin.done(usage, environment(engine.name, session.versions, process.confinement, engine.gpu))
 
 
-def environment(engine: str, versions: dict[str, str], confinement: dict[str, str]) -> Environment:
+def environment(
+    engine: str, versions: dict[str, str], confinement: dict[str, str], gpu: Gpu | None = None
+) -> Environment:
     """Describe what the verdict depends on."""
+    device = "" if gpu is None else f"{gpu.model}, driver {gpu.driver}, CUDA {versions.get('cuda', '')}"
     return Environment(
         grader=__version__,
         engine=engine,
@@ -139,6 +143,7 @@ def environment(engine: str, versions: dict[str, str], confinement: dict[str, st
         torch=versions.get("torch", ""),
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=_cpu(),
+        device=device,
     )
 
 
@@ -297,7 +302,7 @@ class Plugin:
         """Time calls against the reference's."""
         self.session.begin()
         if not self.job.timed:
-            return lambda *_args, **_kwargs: None
+            return Untimed(self.exercise)
         speedometer = Speedometer(
             self.session, self.rival, generator(self.job, self.exercise, f"{request.node.name}\0order")
         )

@@ -16,6 +16,7 @@ import math
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -148,7 +149,7 @@ class Failed(_Reply, frozen=True, tag="error"):
 
     kind: Literal[
         "exception", "memory", "syntax", "missing", "signature", "oversize", "no_gradient", "attribute", "internal",
-        "policy", "tampered",
+        "policy", "tampered", "device",
     ]  # fmt: skip
     type: _Name = ""
     line: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] = 0
@@ -374,9 +375,27 @@ def _node(value: Any, payload: list[memoryview]) -> dict[str, Any]:  # noqa: C90
             return {"t": "generator", "name": state["bit_generator"], "state": _plain(state)}
         case Callback():
             return {"t": "callback", "id": value.id}
+        case Drawn():
+            return {"t": "drawn", "shape": list(value.shape), **{name: getattr(value, name) for name in _DRAWN}}
     if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "untyped_storage"):
         return _tensor_node(value, payload)
     raise TypeError(f"a hidden test passes a {type(value).__name__}, which cannot cross into the sandbox")
+
+
+_DRAWN = ("dtype", "seed", "share")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A tensor that the sandbox draws where it computes, as large as no tensor could cross in time.
+
+    Standard normal; of dtype bool, True with probability `share`. Equal seeds give equal tensors on equal devices.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    seed: int
+    share: float = 0.5
 
 
 class Callback:

@@ -86,7 +86,7 @@ def patient(exercise):
 @pytest.mark.parametrize("name", NAMES)
 def test_references_get_the_same_report(name):
     """Verdict, points and messages do not depend on where a submission runs."""
-    exercise = exercises.load(name)
+    exercise = exercises.load(name).on_processor()
     assert alike(exercise, exercise.reference.read_bytes(), *engines.ISOLATING).verdict is Verdict.ACCEPTED
 
 
@@ -95,7 +95,7 @@ def test_wrong_files_get_the_same_report(number, forks):
     """Nor do explanations: each on local and on one that isolates, by turns; and the tests that it names catch it."""
     path = WRONG[number]
     engine = engines.ISOLATING[number % len(engines.ISOLATING)]
-    exercise = patient(exercises.load(path.parts[-3]))
+    exercise = patient(exercises.load(path.parts[-3]).on_processor())
     report = alike(exercise, path.read_bytes(), engine, forks=forks)
     caught = {test.name for test in report.tests if test.verdict is not Verdict.ACCEPTED}
     (wrong,) = [each for each in exercise.wrong if each.path == path]

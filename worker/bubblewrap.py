@@ -24,12 +24,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from grader.engine import MODULES, Ended, Finding, Kind, Pipes
 from grader.errors import OurFault, UsageError
 from grader.exercise import Limits
+from grader.gpu import Gpu, environment
 from grader.local import HARNESS, child_of, cpu_below, die_with_parent, waited_seconds
 from grader.slot import ZYGOTE, Order, Slot, Used
 from worker import cgroup, seccomp
@@ -57,6 +59,15 @@ _SLOT_PROCESSES = 2
 """The zygote, and the first process of its fork."""
 _RESTING_PROCESSES = 3
 """bubblewrap outside and inside, and a zygote without a fork."""
+_DRIVER = "/sandbox/driver"
+_CUDA = "libcuda.so.1"
+_BESIDE_CUDA = (
+    "libnvidia-ptxjitcompiler.so.1",
+    "libnvidia-nvvm.so.4",
+    "libnvidia-ml.so.1",
+    "libnvidia-gpucomp.so.VERSION",
+)
+"""What it loads, each where the driver has it."""
 _STAGE = "/sys"
 """Where root binds what the sandbox sees: a folder that every machine has and no Python lies below."""
 _LIMITS = {
@@ -87,6 +98,9 @@ class BubblewrapEngine:
     name = "bubblewrap"
     waits = False
     strict = False
+    offers = frozenset({"cuda"})
+    gpu: Gpu | None = None
+    compiles = False
     _checked: ClassVar[set[Kind]] = set()
 
     def __init__(self, sysctls: Path = Path("/proc/sys")) -> None:
@@ -95,7 +109,8 @@ class BubblewrapEngine:
 
     def start(self, kind: Kind, limits: Limits) -> "BubblewrapProcess":
         """Start a harness; raises OurFault and leaves nothing behind."""
-        return BubblewrapProcess(kind, limits, self._place())
+        outfit = NOTHING if self.gpu is None else outfit_of(self.gpu, compiles=self.compiles)
+        return BubblewrapProcess(kind, limits, self._place(), outfit=outfit)
 
     def slot(self, kind: Kind, limits: Limits) -> Slot:
         """Start a slot; raises OurFault and leaves nothing behind."""
@@ -168,21 +183,24 @@ class BubblewrapProcess(Pipes):
         place: cgroup.Place | None,
         command: Sequence[str] = COMMAND,
         control: socket.socket | None = None,
+        outfit: "Outfit | None" = None,
     ) -> None:
         """Start it: descriptors 0, 1 and 2 are pipes to us, there are no others, and the environment is empty.
 
         With `control`, which then is descriptor 0, it may make namespaces: what it runs must be a slot's zygote.
         """
-        binds = _binds(kind)
+        outfit = outfit or NOTHING
+        binds = [*_binds(kind), *outfit.binds]
         user = _free_user() if os.geteuid() == 0 else 0
         self._result: Ended | None = None
         self._first: int | None = None
         self._harness = 0
-        self._group = _make_group(place, kind, limits, slot=control is not None)
-        prepare = functools.partial(_prepare, self._group, user, [source for source, _ in binds], limits, os.getpid())
+        self._group = _make_group(place, kind, limits, slot=control is not None, cuda=bool(outfit.devices))
+        sources = [source for source, _ in binds]
+        prepare = functools.partial(_prepare, self._group, user, sources, limits, os.getpid(), outfit.compiles)
         try:
-            arguments = _arguments(binds, limits, staged=bool(user), slot=control is not None)
-            self._popen, self._info = _launch(command, arguments, prepare, control)
+            arguments = _arguments(binds, limits, staged=bool(user), slot=control is not None, more=outfit.arguments())
+            self._popen, self._info = _launch(command, arguments, prepare, control, cuda=bool(outfit.devices))
         except BaseException:
             if self._group is not None:
                 self._group.close()
@@ -290,6 +308,69 @@ class BubblewrapSlot(BubblewrapProcess):
         return self._group is None or self._group.processes() == _RESTING_PROCESSES
 
 
+@dataclass(frozen=True)
+class Outfit:
+    """What a sandbox has besides Python and the libraries: devices, files for them, variables."""
+
+    devices: tuple[str, ...] = ()
+    binds: tuple[tuple[Path, Path], ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+    compiles: bool = False
+
+    def arguments(self) -> list[str]:
+        """Return bubblewrap's options for devices and variables; the binds are among the others."""
+        found = [part for device in self.devices for part in ("--dev-bind", device, device)]
+        return found + [part for name, value in self.variables for part in ("--setenv", name, value)]
+
+
+NOTHING = Outfit()
+
+
+def outfit_of(gpu: Gpu, *, compiles: bool = False, root: Path = Path("/")) -> Outfit:
+    """Return what a sandbox needs for one GPU: its device and the two that all share, the driver's libraries.
+
+    Raises OurFault where the driver does not tell of it, or for a slice: those are for the engine docker.
+    """
+    if gpu.id != gpu.board:
+        raise OurFault("E4130", "bubblewrap hands out whole GPUs only", cause=gpu.id, hint="--engine docker")
+    minor = ""
+    for file in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
+        told = file.read_text(encoding="utf-8", errors="replace")
+        number = re.search(r"^Device Minor:\s+(\d+)$", told, re.MULTILINE)
+        if number and re.search(rf"^GPU UUID:\s+{re.escape(gpu.id)}$", told, re.MULTILINE):
+            minor = number[1]
+    if not minor:
+        cause = f"/proc/driver/nvidia/gpus does not tell of {gpu.id}"
+        raise OurFault("E4130", "the GPU's device cannot be found", cause=cause, hint="see nvidia-smi -L")
+    driver = _driver_libraries(root)
+    variables = environment(gpu.id, "/tmp") | {"LD_LIBRARY_PATH": _DRIVER}  # noqa: S108 - the sandbox's own
+    return Outfit(
+        devices=(f"/dev/nvidia{minor}", "/dev/nvidiactl", "/dev/nvidia-uvm"),
+        binds=(*((file, Path(_DRIVER, name)) for name, file in sorted(driver.items())), *_cuda_libraries()),
+        variables=tuple(variables.items()),
+        compiles=compiles,
+    )
+
+
+def _driver_libraries(root: Path) -> dict[str, Path]:
+    """Map the names under which CUDA loads the driver's libraries to their files. Raises OurFault."""
+    places = [*root.glob("usr/lib/*-linux-gnu"), root / "usr/lib64", root / "usr/lib", root / "usr/local/nvidia/lib64"]
+    place = next((place for place in places if (place / _CUDA).exists()), None)
+    if place is None:
+        cause = f"no {_CUDA} in {', '.join(map(str, places))}"
+        raise OurFault("E4130", "the GPU's driver has no library here", cause=cause, hint="install NVIDIA's driver")
+    release = (place / _CUDA).resolve().name.removeprefix("libcuda.so.")
+    names = [_CUDA, *(name.replace("VERSION", release) for name in _BESIDE_CUDA)]
+    return {name: (place / name).resolve() for name in names if (place / name).exists()}
+
+
+def _cuda_libraries() -> list[tuple[Path, Path]]:
+    """List what PyTorch's wheel for CUDA has beside PyTorch: a folder of libraries without a module of its own."""
+    spec = importlib.util.find_spec("nvidia")
+    places = spec.submodule_search_locations or [] if spec is not None else []
+    return [(Path(place), Path("/sandbox/lib/nvidia")) for place in places][:1]
+
+
 def version() -> tuple[int, ...]:
     """Return the version of the bubblewrap on the path; raises OurFault where it is missing or too old."""
     try:
@@ -378,9 +459,14 @@ def _libraries(kind: Kind) -> list[tuple[Path, Path]]:
 
 
 def _arguments(
-    binds: Sequence[tuple[Path | None, Path]], limits: Limits, *, staged: bool, slot: bool = False
+    binds: Sequence[tuple[Path | None, Path]],
+    limits: Limits,
+    *,
+    staged: bool,
+    slot: bool = False,
+    more: Sequence[str] = (),
 ) -> list[str]:
-    """Return bubblewrap's options; what root staged lies there under its number.
+    """Return bubblewrap's options, with `more` among them; what root staged lies there under its number.
 
     In a slot's /proc nothing is hidden, or the kernel would let no fork mount one of its own; there is no submission.
     """
@@ -395,6 +481,7 @@ def _arguments(
             arguments += ["--ro-bind", f"{_STAGE}/{number}" if staged else str(source), str(target)]
     for name in _DEVICES:
         arguments += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    arguments += more
     for aim, link in (("/proc/self/fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr")):
         arguments += ["--symlink", aim, f"/dev/{link}"]
     arguments += ["--proc", "/proc"]
@@ -406,11 +493,13 @@ def _arguments(
     return [*arguments, *scratch, "/tmp", "--symlink", "../tmp", "/dev/shm", "--remount-ro", "/", "--chdir", "/tmp"]  # noqa: S108
 
 
-def _make_group(place: cgroup.Place | None, kind: Kind, limits: Limits, *, slot: bool) -> cgroup.Group | None:
+def _make_group(
+    place: cgroup.Place | None, kind: Kind, limits: Limits, *, slot: bool, cuda: bool
+) -> cgroup.Group | None:
     if place is None:
         return None
-    memory = limits.memory_mib + cgroup.LIBRARIES_MIB[kind] + limits.scratch_mib
-    processes = limits.processes + _OWN_PROCESSES + slot * _SLOT_PROCESSES
+    memory = limits.memory_mib + cgroup.LIBRARIES_MIB[kind] + limits.scratch_mib + cuda * cgroup.CUDA_MIB
+    processes = limits.processes + _OWN_PROCESSES + slot * _SLOT_PROCESSES + cuda * cgroup.CUDA_PROCESSES
     try:
         return cgroup.Group(place, memory_mib=memory, processes=processes, cores=limits.cores, together=not slot)
     except OSError as error:
@@ -432,6 +521,8 @@ def _launch(
     arguments: Sequence[str],
     prepare: Callable[[int], None],
     control: socket.socket | None,
+    *,
+    cuda: bool,
 ) -> tuple["subprocess.Popen[bytes]", int]:
     """Start bubblewrap; return it, and a descriptor from which the first process inside can be read."""
     program = _program()
@@ -447,7 +538,7 @@ def _launch(
         info_out, info_in = os.pipe()
         for descriptor in (options, rules, said_out, said_in, info_in):
             keep(descriptor)
-        _fill(rules, seccomp.bpf(slot=control is not None))
+        _fill(rules, seccomp.bpf(slot=control is not None, cuda=cuda))
         arguments = ["--seccomp", str(rules), "--info-fd", str(info_in), *arguments]
         _fill(options, b"".join(os.fsencode(argument) + b"\0" for argument in arguments))
         try:
@@ -480,7 +571,13 @@ def _fill(descriptor: int, content: bytes) -> None:
 
 
 def _prepare(
-    group: cgroup.Group | None, user: int, sources: Sequence[Path | None], limits: Limits, parent: int, complain: int
+    group: cgroup.Group | None,
+    user: int,
+    sources: Sequence[Path | None],
+    limits: Limits,
+    parent: int,
+    executes: bool,  # noqa: FBT001
+    complain: int,
 ) -> None:
     """Make the forked child what bubblewrap shall start as; runs between fork and exec."""
     try:
@@ -488,7 +585,7 @@ def _prepare(
             group.join()
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")  # the kernel's choice before the judge
         if user:
-            _stage(sources, limits, user)
+            _stage(sources, limits, user, executes=executes)
         for limit, value in {**_LIMITS, resource.RLIMIT_FSIZE: limits.scratch_mib << 20}.items():
             hard = resource.getrlimit(limit)[1]
             lower = value if hard == resource.RLIM_INFINITY else min(value, hard)  # an ordinary user cannot raise it
@@ -506,7 +603,7 @@ def _prepare(
         raise
 
 
-def _stage(sources: Sequence[Path | None], limits: Limits, user: int) -> None:
+def _stage(sources: Sequence[Path | None], limits: Limits, user: int, *, executes: bool) -> None:
     """As root: bind what the sandbox may see, read-only, where `user` can reach it, in a mount namespace of its own."""
     _call("unshare", _libc.unshare(_CLONE_NEWNS))
     _mount("none", "/", flags=_MS_REC | _MS_SLAVE)  # nothing gets out, and what the host unmounts is not kept
@@ -524,7 +621,7 @@ def _stage(sources: Sequence[Path | None], limits: Limits, user: int) -> None:
     scratch = Path(_STAGE, "scratch")
     scratch.mkdir()
     options = f"size={limits.scratch_mib}m,nr_inodes={limits.scratch_files},uid={user},gid={user},mode=700"
-    _mount("tmpfs", str(scratch), "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, options)
+    _mount("tmpfs", str(scratch), "tmpfs", _MS_NOSUID | _MS_NODEV | (0 if executes else _MS_NOEXEC), options)
 
 
 def _mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:

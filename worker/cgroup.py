@@ -20,6 +20,10 @@ from grader.errors import OurFault
 
 LIBRARIES_MIB = {"numpy": 160, "torch": 640}
 """What the interpreter and the libraries take before a submission has anything, with room to spare."""
+CUDA_MIB = 4096
+"""What a context on a GPU and the kernels that are loaded for it take besides."""
+CUDA_PROCESSES = 64
+"""Threads of CUDA's own, and the programs that make machine code of a kernel."""
 _FOLDER = "grader"
 _PERIOD = 100_000
 _KILL_SECONDS = 5.0

@@ -6,7 +6,7 @@ moment after which it is an orphan: `reap` removes those at every start, so that
 for long.
 
     GRADER_DOCKER_RUNTIME   another runtime, for example `runsc` (gVisor)
-    GRADER_DOCKER_GPUS      devices by id ("0" or "GPU-...,MIG-..."), or `all`
+    GRADER_DOCKER_GPUS      GPUs and slices that may be used, by id (GPU-..., MIG-...), or `all`; see grader/gpu.py
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from grader import owner
 from grader.engine import Ended, Finding, Kind
 from grader.errors import OurFault
 from grader.exercise import Limits
+from grader.gpu import Gpu, environment
 from grader.local import child_of, waited_seconds
 from worker import build, cgroup, seccomp
 from worker import channel as channels
@@ -56,11 +57,13 @@ class DockerEngine:
     name = "docker"
     waits = True
     strict = True  # its limits always hold
+    offers = frozenset[str]()
+    gpu: Gpu | None = None
+    compiles = False
 
-    def __init__(self, runtime: str | None = None, gpus: str | None = None) -> None:
+    def __init__(self, runtime: str | None = None) -> None:
         """Take the options from the environment unless they are given."""
         self.runtime = os.environ.get("GRADER_DOCKER_RUNTIME", "") if runtime is None else runtime
-        self.gpus = os.environ.get("GRADER_DOCKER_GPUS", "") if gpus is None else gpus
         self._client: Any = None
         self._images: dict[str, str] = {}
         self._near: bool | None = None
@@ -164,7 +167,7 @@ class DockerEngine:
             "user": f"{user}:{user}",
             "hostname": "s",
             "working_dir": "/tmp",  # noqa: S108 - the container's own
-            "environment": {},
+            "environment": {} if self.gpu is None else environment(self.gpu.id, "/tmp"),  # noqa: S108 - the container's own
             "stdin_open": True,
             "tty": False,
             "network_disabled": True,
@@ -174,20 +177,22 @@ class DockerEngine:
 
     def host_config(self, kind: Kind, limits: Limits, user: int) -> dict[str, Any]:
         """Return the container's confinement; see docs/red-team.md for what each line is against."""
-        memory = limits.memory_mib + cgroup.LIBRARIES_MIB[kind] + limits.scratch_mib << 20
+        cuda = self.gpu is not None
+        memory = limits.memory_mib + cgroup.LIBRARIES_MIB[kind] + limits.scratch_mib + cuda * cgroup.CUDA_MIB << 20
         size = f"size={limits.scratch_mib}m,nr_inodes={limits.scratch_files},uid={user},gid={user},mode=700"
-        scratch = f"rw,noexec,nosuid,nodev,{size}"
+        scratch = f"rw,{'exec' if self.compiles else 'noexec'},nosuid,nodev,{size}"
         none = {"core": 0, "msgqueue": 0, "rtprio": 0, "memlock": 0}
-        some = {"nofile": 256, "fsize": min(_FILE_BYTES, limits.scratch_mib << 20)}
+        some = {"nofile": 1024 if cuda else 256, "fsize": min(_FILE_BYTES, limits.scratch_mib << 20)}
         config = {
             "NetworkMode": "none",
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges:true", "seccomp=" + seccomp.docker_profile()],
+            "SecurityOpt": ["no-new-privileges:true", "seccomp=" + seccomp.docker_profile(cuda=cuda)],
             "Memory": memory,
             "MemorySwap": memory,  # memory and swap together: so there is no swap
             "OomScoreAdj": 500,
-            "PidsLimit": limits.processes + 2,  # docker-init and the harness itself
+            # docker-init and the harness itself
+            "PidsLimit": limits.processes + 2 + cuda * cgroup.CUDA_PROCESSES,
             "CpuPeriod": PERIOD,
             "CpuQuota": round(limits.cores * PERIOD),
             "IpcMode": "none",
@@ -201,9 +206,9 @@ class DockerEngine:
         }
         if self.runtime:
             config["Runtime"] = self.runtime
-        if self.gpus:
-            devices = {"Count": -1} if self.gpus == "all" else {"DeviceIDs": self.gpus.split(",")}
-            config["DeviceRequests"] = [{"Driver": "nvidia", "Capabilities": [["compute", "utility"]], **devices}]
+        if self.gpu is not None:
+            capabilities = [["compute", "utility"]]
+            config["DeviceRequests"] = [{"Driver": "nvidia", "Capabilities": capabilities, "DeviceIDs": [self.gpu.id]}]
         return config
 
 
@@ -495,7 +500,7 @@ def fault(error: Exception) -> OurFault:
         elif "runtime" in whole.lower():
             hint = "install the runtime named, or unset GRADER_DOCKER_RUNTIME"
         elif "device driver" in whole:
-            hint = "install the NVIDIA container toolkit, or unset GRADER_DOCKER_GPUS"
+            hint = "install the NVIDIA container toolkit; see docs/gpu.md"
         return OurFault("E4109", "Docker refused the sandbox", cause=text, hint=hint)
     hint = "start it (sudo systemctl start docker, or dockerd), or install docker.io"
     deepest = next((each for each in reversed(chain) if isinstance(each, OSError)), text)  # the rest names classes

@@ -8,7 +8,7 @@ attached to, looked at and removed only where they bear its label. Images, volum
 
     python3 -m worker.guard SOCKET [DOCKERS_SOCKET]
 
-GRADER_DOCKER_RUNTIME and GRADER_DOCKER_GPUS, set here too, are what containers may ask for.
+GRADER_DOCKER_RUNTIME and GRADER_DOCKER_GPUS, set here too, are what containers may ask for: of GPUs one at a time.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from urllib.parse import parse_qsl, urlencode
 from docker.types import ContainerConfig
 
 from grader.exercise import Limits
+from grader.gpu import Gpu
 from worker import build, cgroup, docker
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ _MOST_SECONDS = 4 * 3600
 _API = "1.41"
 _ID = r"(?P<id>[0-9a-f]{64})"
 _SCRATCH = re.compile(r"size=(\d{1,4})m,nr_inodes=(\d{1,7}),")
+_GPU = re.compile(r"(GPU|MIG)-[\w/.-]{1,80}")
 _OWNER = re.compile(r"[\w.:-]{1,200}")
 log = logging.getLogger(__name__)
 
@@ -235,10 +237,14 @@ def checked(body: dict[str, Any], kind: "Kind") -> dict[str, Any]:
     """
     try:
         host, labels = body["HostConfig"], body["Labels"]
-        scratch, files = map(int, _SCRATCH.search(host["Tmpfs"]["/tmp"]).groups())  # type: ignore[union-attr]  # noqa: S108
+        tmpfs = host["Tmpfs"]["/tmp"]  # noqa: S108 - the container's own
+        scratch, files = map(int, _SCRATCH.search(tmpfs).groups())  # type: ignore[union-attr]
+        engine = docker.DockerEngine()
+        engine.gpu, engine.compiles = _gpu(host), tmpfs.startswith("rw,exec,")
+        cuda = engine.gpu is not None
         limits = Limits(
-            memory_mib=(host["Memory"] >> 20) - cgroup.LIBRARIES_MIB[kind] - scratch,
-            processes=host["PidsLimit"] - 2,
+            memory_mib=(host["Memory"] >> 20) - cgroup.LIBRARIES_MIB[kind] - scratch - cuda * cgroup.CUDA_MIB,
+            processes=host["PidsLimit"] - 2 - cuda * cgroup.CUDA_PROCESSES,
             cores=host["CpuQuota"] / docker.PERIOD,
             scratch_mib=scratch,
             scratch_files=files,
@@ -255,8 +261,8 @@ def checked(body: dict[str, Any], kind: "Kind") -> dict[str, Any]:
             user in docker.UIDS,
             labels.keys() == {docker.OWNER, docker.EXPIRES},
             _OWNER.fullmatch(labels[docker.OWNER]),
+            cuda or not engine.compiles,
         )
-        engine = docker.DockerEngine() if "DeviceRequests" in host else docker.DockerEngine(gpus="")
         made = ContainerConfig(_API, body["Image"], **engine.config(kind, limits, user, labels))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Refused(f"create: {type(error).__name__} at {error}") from error
@@ -266,6 +272,18 @@ def checked(body: dict[str, Any], kind: "Kind") -> dict[str, Any]:
     if body != wanted:
         raise Refused(f"create: not what a sandbox is, see {', '.join(_differences(body, wanted))}")
     return wanted
+
+
+def _gpu(host: dict[str, Any]) -> Gpu | None:
+    """Return the one GPU that is asked for, if any; the engine's own request is built from its id. Raises Refused."""
+    if not host.get("DeviceRequests"):
+        return None
+    allowed = os.environ.get("GRADER_DOCKER_GPUS", "").split(",")
+    (request,) = host["DeviceRequests"]
+    (wanted,) = request["DeviceIDs"]
+    if not _GPU.fullmatch(wanted) or not {wanted, "all"} & set(allowed):
+        raise Refused(f"create: DeviceRequests for {wanted!r}, where GRADER_DOCKER_GPUS is {','.join(allowed)!r}")
+    return Gpu(wanted, wanted, "", "", 0)
 
 
 def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

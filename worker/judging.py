@@ -19,8 +19,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from grader import local, notebook
+import msgspec
+
+from grader import judge, local, notebook
 from grader.errors import GraderError, OurFault
+from grader.exercise import Exercise
 from grader.owner import me
 from grader.pool import Pool
 from grader.records import Claim
@@ -28,6 +31,7 @@ from grader.report import Report
 from grader.server.catalogue import Catalogue
 from grader.store import LOST_TRIES, Store
 from grader.verdict import Verdict
+from worker.gpu import Held, Lane
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,6 +39,14 @@ if TYPE_CHECKING:
 _LOST = signal.SIGUSR2
 _AGAIN_SECONDS = 1.0
 _MOST_REST_SECONDS = 60.0
+_SUSPICIOUS = (
+    Verdict.INTERNAL_ERROR,
+    Verdict.RUNTIME_ERROR,
+    Verdict.IMPORT_ERROR,
+    Verdict.TIME_LIMIT_EXCEEDED,
+    Verdict.MEMORY_LIMIT_EXCEEDED,
+)
+"""What a GPU that fails looks like, too: such a report waits until it was seen to work."""
 log = logging.getLogger(__name__)
 
 
@@ -45,14 +57,27 @@ class _Stopped(BaseException):
 class Judges:
     """Judges one submission at a time; made in the process that judges, whose signals it handles."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, pool: Pool, *, secret: bytes, lease_seconds: float) -> None:
-        """From now on SIGTERM means: put back what is being judged or, where nothing is, end."""
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        pool: Pool,
+        *,
+        secret: bytes,
+        lease_seconds: float,
+        lane: Lane | None = None,
+    ) -> None:
+        """From now on SIGTERM means: put back what is being judged or, where nothing is, end.
+
+        `lane` has the GPUs that the queue `gpu` needs.
+        """
         local.let_others_first(session=os.getsid(0) == os.getppid())  # the worker's own, not a terminal's
         self._store = store
         self._catalogue = catalogue
         self._pool = pool
         self._secret = secret
         self._lease_seconds = lease_seconds
+        self._lane = lane
         self._faults: dict[str, tuple[int, float]] = {}
         """Exercises that could not be judged: how often in a row, and until when they are left to others."""
         self._told = ""
@@ -64,11 +89,16 @@ class Judges:
     def take(self, queue: str) -> bool:
         """Judge what is first in a queue, if anything is; tell whether it needs nobody else."""
         self._busy = True
+        held = None
         try:
+            held = self._lane.take() if queue == "gpu" and self._lane is not None else None
+            if queue == "gpu" and held is None:  # each is held or in quarantine
+                time.sleep(_AGAIN_SECONDS)
+                return False
             resting = [name for name, (_, until) in self._faults.items() if time.monotonic() < until]
             claim = self._store.claim_next(queue, me(), self._lease_seconds, without=resting)
             self._told = ""
-            return claim is None or self._judge(claim)
+            return claim is None or self._judge(claim, held)
         except OurFault as fault:  # the database is away: a lease that we hold runs out, and the sweep finds it
             if fault.code != self._told:
                 _say(logging.WARNING, "the store failed", code=fault.code, what=fault.what, cause=fault.cause)
@@ -76,15 +106,22 @@ class Judges:
             time.sleep(_AGAIN_SECONDS)
             return False
         finally:
+            if held is not None:
+                with contextlib.suppress(OurFault):  # its lease runs out
+                    held.release()
             self._busy = self._leaving = False
 
-    def _judge(self, claim: Claim) -> bool:
+    def _judge(self, claim: Claim, held: Held | None = None) -> bool:
         process = heartbeat = None
         try:
-            exercise = self._catalogue.load(claim.exercise)
+            exercise = self._catalogue.load(claim.exercise).as_sent(claim.device)
             exercise = exercise.without_policy() if claim.overruled else exercise
-            process = self._pool.start(exercise)
-            heartbeat = _Heartbeat(self._store, claim, self._lease_seconds)
+            if held is not None:
+                held.assign(claim.judging)
+            elif exercise.device == "cuda":
+                raise OurFault("E4130", "this worker offers no GPU", hint="grader worker --queues gpu")
+            process = self._pool.start(exercise, gpu="" if held is None else held.id)
+            heartbeat = _Heartbeat(self._store, claim, self._lease_seconds, held)
             with self._stoppable():
                 process.started()
                 with contextlib.suppress(OurFault):
@@ -98,9 +135,18 @@ class Judges:
         except _Stopped:
             return self._give_way(claim)
         except GraderError as error:
+            if process is not None:
+                process.close()
+            if held is not None and held.examine(thorough=error.code == "E4132"):
+                self._store.release(claim)  # it is no fault of the exercise, which others may judge at once
+                _say(logging.ERROR, "put back, its GPU is at fault", claim, gpu=held.id, cause=error.cause)
+                return False
             return self._put_back(claim, error)
         else:
             self._faults.pop(claim.exercise, None)
+            process.close()
+            if held is not None and (reason := held.examine(thorough=report.verdict in _SUSPICIOUS)):
+                report = fault(exercise, report, f"the GPU {held.id} is at fault: {reason}")
             return self._give_way(claim) if heartbeat.late() else self._end(claim, report, heartbeat)
         finally:
             if process is not None:
@@ -195,10 +241,11 @@ class _Heartbeat:
     submission for it.
     """
 
-    def __init__(self, store: Store, claim: Claim, lease_seconds: float) -> None:
-        """Start it."""
+    def __init__(self, store: Store, claim: Claim, lease_seconds: float, held: Held | None = None) -> None:
+        """Start it; it extends the lease of a GPU too."""
         self._store = store
         self._claim = claim
+        self._held = held
         self._lease_seconds = lease_seconds
         self._last = time.monotonic()
         self._over = threading.Event()
@@ -224,9 +271,15 @@ class _Heartbeat:
 
     def _extend(self) -> bool:
         try:
-            return self._store.extend(self._claim, self._lease_seconds)
+            return self._store.extend(self._claim, self._lease_seconds) and (self._held is None or self._held.extend())
         except OurFault:
             return True  # the database is away: the claim stays ours unless another has it once the database is back
+
+
+def fault(exercise: Exercise, report: Report, log: str) -> Report:
+    """Return the report of a judging whose GPU turned out to be at fault."""
+    found = judge.fault(exercise, report.suite, report.environment.engine, report.seed, report.usage.wall_seconds, log)
+    return msgspec.structs.replace(found, max_score=report.max_score)
 
 
 def _say(level: int, text: str, claim: Claim | None = None, **more: Any) -> None:

@@ -18,6 +18,7 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # linux/audit.h
 _X32 = 0x40000000  # set in the number of a call of x86_64's 32-bit ABI, which shares its AUDIT_ARCH
 _ENOSYS = 38
 _EVERY_BIT = (1 << 64) - 1
+_WORD = (1 << 32) - 1
 
 # Offsets in struct seccomp_data { int nr; u32 arch; u64 instruction_pointer; u64 args[6]; }, little-endian on both.
 _NR, _ARCH, _ARGS = 0, 4, 16
@@ -28,8 +29,11 @@ Instruction = tuple[int, int, int, int]
 """struct sock_filter: code, how far to jump if true, if false, operand."""
 
 
-def docker_profile(*, slot: bool = False) -> str:
-    """Return the JSON text for Docker's `security_opt=["seccomp=" + text]`, valid from Docker 20.10 on."""
+def docker_profile(*, slot: bool = False, cuda: bool = False) -> str:
+    """Return the JSON text for Docker's `security_opt=["seccomp=" + text]`, valid from Docker 20.10 on.
+
+    With `cuda` it lets the requests through that CUDA makes of NVIDIA's driver.
+    """
     rules = _rules()
     more = set(rules["slot"]) if slot else set()
     syscalls: list[dict[str, Any]] = [{"names": [*rules["allowed"], *sorted(more)], "action": "SCMP_ACT_ALLOW"}]
@@ -41,6 +45,9 @@ def docker_profile(*, slot: bool = False) -> str:
             if "mask" in rule:
                 argument |= {"op": "SCMP_CMP_MASKED_EQ", "value": rule["mask"], "valueTwo": value}
             syscalls.append({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument]})
+        for mask, value in rules["cuda"].get(name, []) if cuda else ():
+            argument = {"index": rule["argument"], "op": "SCMP_CMP_MASKED_EQ", "value": _EVERY_BIT ^ _WORD | mask}
+            syscalls.append({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument | {"valueTwo": value}]})
     refused = [name for group in rules["refused"].values() for name in group if name not in more]
     syscalls.append({"names": refused, "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS})
     profile = {
@@ -53,10 +60,10 @@ def docker_profile(*, slot: bool = False) -> str:
     return json.dumps(profile)
 
 
-def bpf(machine: str = platform.machine(), *, slot: bool = False) -> bytes:
+def bpf(machine: str = platform.machine(), *, slot: bool = False, cuda: bool = False) -> bytes:
     """Return the filter for this machine as an array of struct sock_filter. Raises OurFault for an unknown machine.
 
-    With `slot` it is the wider one of a slot's zygote, which puts the strict one over every fork.
+    With `slot` it is the wider one of a slot's zygote, which puts the strict one over every fork. `cuda`: as above.
     """
     if machine not in _MACHINES:
         raise OurFault(
@@ -68,7 +75,7 @@ def bpf(machine: str = platform.machine(), *, slot: bool = False) -> bytes:
     program = [(_LOAD, 0, 0, _ARCH), (_JEQ, 1, 0, _AUDIT_ARCH[machine]), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, _NR)]
     if machine == "x86_64":
         program += [(_JGE, 0, 1, _X32), (_RETURN, 0, 0, _KILL)]
-    program += _search(_ranges(_MACHINES.index(machine), slot=slot))
+    program += _search(_ranges(_MACHINES.index(machine), slot=slot, cuda=cuda))
     return b"".join(struct.pack("=HBBI", *each) for each in program)
 
 
@@ -77,11 +84,16 @@ def _rules() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 
 
-def _ranges(column: int, *, slot: bool) -> list[tuple[int, list[Instruction]]]:
+def _ranges(column: int, *, slot: bool, cuda: bool) -> list[tuple[int, list[Instruction]]]:
     """Return, in order, the numbers at which the decision changes, each with the code that decides from there on."""
     rules = _rules()
     decisions = {numbers[column]: [(_RETURN, 0, 0, _ALLOW)] for numbers in rules["allowed"].values()}
+    more = rules["cuda"] if cuda else {}
     decisions |= {rule["number"][column]: _condition(rule) for rule in rules["conditional"].values()}
+    decisions |= {
+        rules["conditional"][name]["number"][column]: _masked(rules["conditional"][name], pairs)
+        for name, pairs in more.items()
+    }
     if slot:
         decisions |= {numbers[column]: [(_RETURN, 0, 0, _ALLOW)] for numbers in rules["slot"].values()}
     refuse: list[Instruction] = [(_RETURN, 0, 0, _REFUSE)]
@@ -117,3 +129,13 @@ def _condition(rule: dict[str, Any]) -> list[Instruction]:
         (_RETURN, 0, 0, _REFUSE),
         (_RETURN, 0, 0, _ALLOW),
     ]
+
+
+def _masked(rule: dict[str, Any], more: list[tuple[int, int]]) -> list[Instruction]:
+    """Return code that allows the rule's values of its argument, and those that are another value under its mask."""
+    low = _ARGS + 8 * rule["argument"]
+    pairs = [*((_WORD, value) for value in rule["values"]), *more]
+    code: list[Instruction] = [(_LOAD, 0, 0, low + 4), (_JEQ, 0, 3 * len(pairs), 0)]
+    for index, (mask, value) in enumerate(pairs):
+        code += [(_LOAD, 0, 0, low), (_AND, 0, 0, mask), (_JEQ, 3 * (len(pairs) - 1 - index) + 1, 0, value)]
+    return [*code, (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]

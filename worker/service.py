@@ -32,13 +32,16 @@ from celery.exceptions import Reject
 
 from grader import config, gate
 from grader import exercise as exercises
+from grader import gpu as gpus
 from grader.engine import choose
-from grader.errors import ExerciseError, UsageError
+from grader.errors import ExerciseError, NoGpu, UsageError
 from grader.exercise import Isolation, Limits
+from grader.gpu import Gpu
 from grader.pool import Pool
 from grader.queue import QUEUES, TASK, address, celery, read_file
 from grader.server.catalogue import Catalogue
 from grader.store import open_store
+from worker import gpu
 from worker.judging import Judges
 
 _LEASE_SECONDS = 60.0
@@ -108,7 +111,7 @@ def longest(limits: Limits) -> float:
 
 
 def serve(queues: Sequence[str], concurrency: int | None) -> int:
-    """Judge what waits in `queues`, so many at a time (all cores unless said), until SIGTERM.
+    """Judge what waits in `queues`, so many at a time (all cores or GPUs unless said), until SIGTERM.
 
     Raises UsageError or OurFault at the start, where this machine could not do its work.
     """
@@ -118,6 +121,9 @@ def serve(queues: Sequence[str], concurrency: int | None) -> int:
     _log_as_json()
     store, catalogue = open_store(settings.database), Catalogue()
     longest_seconds = _prepare(settings.engine, catalogue)
+    found = _found() if "gpu" in queues else []
+    before = gpu.begin(store, found)
+    alone = len(found) if queues == ["gpu"] else len(os.sched_getaffinity(0))
 
     @functools.cache
     def judges(_pid: int) -> Judges:
@@ -128,12 +134,13 @@ def serve(queues: Sequence[str], concurrency: int | None) -> int:
             Pool(settings.engine, isolated=True, isolation=settings.isolation),
             secret=settings.secret,
             lease_seconds=settings.lease_seconds,
+            lane=gpu.Lane(store, found, before, settings.lease_seconds) if found else None,
         )
 
     store.close()  # each process has connections of its own
     worker = application(settings.broker, longest_seconds, lambda queue: judges(os.getpid()).take(queue)).Worker(
         queues=list(queues),
-        concurrency=concurrency or len(os.sched_getaffinity(0)),
+        concurrency=concurrency or alone,
         optimization="fair",
         without_gossip=True,
         without_mingle=True,
@@ -143,7 +150,10 @@ def serve(queues: Sequence[str], concurrency: int | None) -> int:
     drain = _drain(settings.grace_seconds)
     signals.worker_shutting_down.connect(drain)
     signals.worker_ready.connect(_tell_ready)
+    stop = gpu.go_on_offering(open_store(settings.database), found) if found else None
     worker.start()
+    if stop is not None:
+        stop()
     return int(worker.exitcode or 0)
 
 
@@ -160,6 +170,17 @@ def _prepare(engine: str, catalogue: Catalogue) -> float:
             choose(engine, exercise.kind, log.warning, isolated=True).check(exercise.kind)
             gate.preload(exercise)
     return max((longest(each.limits) for each in found), default=0.0)
+
+
+def _found() -> list[Gpu]:
+    """Return this machine's GPUs. Raises NoGpu E4130."""
+    if not (found := gpus.found()):
+        hint = "see nvidia-smi, and GRADER_DOCKER_GPUS; `grader worker --queues cpu` needs none"
+        cause = "nvidia-smi is missing, or shows none that may be used"
+        raise NoGpu("E4130", "this machine has no GPU to judge on", cause=cause, hint=hint)
+    for each in found:
+        log.info("offers a GPU", extra={"fields": {"gpu": each.id, "model": each.model, "driver": each.driver}})
+    return found
 
 
 def application(broker: str, longest_seconds: float, take: Callable[[str], bool]) -> Celery:

@@ -319,13 +319,23 @@ def test_larger_input(submission, reference, rng, causal):
 @pytest.mark.points(1)
 def test_speed(speed, rng):
     """Keeps within a multiple of the reference's time and memory on long sequences, with the gradients."""
+    width, sizes = (16, (32, 64, 128)) if speed.device == "cpu" else (64, (512, 1024, 2048))
 
     def arrays(n):
-        mask = torch.from_numpy(rng.random(size=(n, n)) < 0.7)
-        return *draw(rng, (16,), (n, n, 16, 16), FLOAT32), mask, normal(rng, 16, n, 16, dtype=FLOAT32)
+        query, key, value, cotangent = (speed.normal(16, n, width) for _ in range(4))
+        return query, key, value, speed.mask(n, n, share=0.7), cotangent
 
     def both(module, query, key, value, mask, cotangent):
         call = module.attention.record(query, key, value, mask=mask, causal=True)
         return call.output, call.backward(cotangent)
 
-    speed("attention", arrays, call=both, sizes=(32, 64, 128), ratio=12, growth=2.7, memory=8)
+    speed(
+        "attention",
+        arrays,
+        call=both,
+        sizes=sizes,
+        ratio=12,
+        growth=2.7,
+        memory=8,
+        flops=lambda n: 16 * 12.0 * n * n * width,
+    )

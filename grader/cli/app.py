@@ -19,7 +19,7 @@ app = typer.Typer(
     help="Grade deep-learning exercises: the judge calls your file inside a sandbox.",
     epilog="Exit codes: 0 done or accepted, 1 judged and not accepted, 2 usage or a malformed "
     "exercise, 3 our own fault (no attempt used), 4 login needed, 5 not found or not permitted, "
-    "6 too many or too late, 7 gave up waiting, 8 no report yet, 130 Ctrl-C.",
+    "6 too many or too late, 7 gave up waiting, 8 no report yet, 9 a GPU is needed, 130 Ctrl-C.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -33,6 +33,8 @@ user = typer.Typer(name="user", help="Who may log in to a server.", no_args_is_h
 app.add_typer(user)
 token = typer.Typer(name="token", help="What programs log in to a server with.", no_args_is_help=True)
 app.add_typer(token)
+gpu = typer.Typer(name="gpu", help="The GPUs of a server's workers.", no_args_is_help=True)
+app.add_typer(gpu)
 db = typer.Typer(name="db", help="The database of a server.", no_args_is_help=True)
 app.add_typer(db)
 
@@ -150,6 +152,15 @@ Server = Annotated[
     str,
     typer.Option("--server", metavar="URL", help="Which server judges, or none; GRADER_SERVER and a login set it too."),
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="cpu or cuda, where the exercise has both; its first if left out.",
+        autocompletion=lambda: ["cpu", "cuda"],
+    ),
+]
 Seconds = Annotated[
     float | None,
     typer.Option(
@@ -193,18 +204,25 @@ def start(
 
 @command("check")
 def check(
-    targets: Targets, *, engine: Engine = "", server: Server = "", form: Form = Format.FULL, json: AsJson = False
+    targets: Targets,
+    *,
+    device: Device = "",
+    engine: Engine = "",
+    server: Server = "",
+    form: Form = Format.FULL,
+    json: AsJson = False,
 ) -> int:
     """Run the public examples on a file, here; nothing is stored or sent."""
     from grader.cli import students  # noqa: PLC0415
 
-    return students.check(targets, Format.JSON if json else form, engine, server)
+    return students.check(targets, Format.JSON if json else form, engine, server, device)
 
 
 @command("submit")
 def submit(
     targets: Targets,
     *,
+    device: Device = "",
     engine: Engine = "",
     server: Server = "",
     timeout: Seconds = None,
@@ -214,7 +232,7 @@ def submit(
     """Submit a file (.py, .ipynb) to be judged by the hidden tests."""
     from grader.cli import students  # noqa: PLC0415
 
-    return students.submit(targets, Format.JSON if json else form, engine, server, timeout)
+    return students.submit(targets, Format.JSON if json else form, engine, server, timeout, device)
 
 
 @command("cancel")
@@ -316,13 +334,14 @@ def verify(
     ],
     *,
     seeds: Annotated[int, typer.Option(min=1, help="How many times to judge the reference.")] = 20,
+    device: Device = "",
     engine: Engine = "",
     json: AsJson = False,
 ) -> int:
     """Prove that an exercise accepts right and rejects wrong."""
     from grader.cli import instructors  # noqa: PLC0415
 
-    return instructors.verify(exercise, seeds, engine, json=json)
+    return instructors.verify(exercise, seeds, engine, device, json=json)
 
 
 @command("rejudge")
@@ -514,10 +533,20 @@ def serve(
 
 @command("queue")
 def queue(*, json: AsJson = False) -> int:
-    """Show what waits on a server to be judged, and what it failed to judge."""
+    """Show what waits on a server to be judged, its GPUs, and what it failed to judge."""
     from grader.cli import operators  # noqa: PLC0415
 
     return operators.queue(json=json)
+
+
+@command("restore", gpu)
+def gpu_restore(
+    gpu_id: Annotated[str, typer.Argument(metavar="ID", help="As `grader queue` shows it.")],
+) -> int:
+    """Let workers use a GPU again that was kept from them for a fault."""
+    from grader.cli import operators  # noqa: PLC0415
+
+    return operators.restore_gpu(gpu_id)
 
 
 @command("audit")

@@ -6,7 +6,7 @@ import importlib.util
 import platform
 from importlib import metadata
 
-from grader import __version__
+from grader import __version__, gpu
 from grader.cli import terminal
 from grader.engine import ISOLATING, KINDS, Finding, Kind, engine
 from grader.errors import GraderError, NotFound, UsageError
@@ -82,19 +82,40 @@ def doctor(*, json: bool) -> int:
             except GraderError as error:
                 faults[name, kind] = error
     auto = {kind: chosen.get(kind, "local") for kind in kinds}
+    gpus = _gpus()
     if json:
         told = [
             {"engine": name, "kind": kind, "code": each.code, "what": each.what, "cause": each.cause, "hint": each.hint}
             for (name, kind), each in faults.items()
         ]
         listed = {name: [dataclasses.asdict(each) for each in found] for name, found in findings.items()}
-        terminal.answer_json({"schema": "grader/doctor/1", "engines": listed, "faults": told, "auto": auto})
+        terminal.answer_json(
+            {"schema": "grader/doctor/1", "engines": listed, "faults": told, "auto": auto, "gpus": gpus}
+        )
     else:
         from grader.cli import pages  # noqa: PLC0415 - Rich is slow, and JSON does without
 
-        terminal.show(*pages.doctor_page(findings, faults, auto))
+        terminal.show(*pages.doctor_page(findings, faults, auto, gpus))
     works = all(kind in chosen and (chosen[kind], kind) not in faults for kind in kinds)
     return 0 if kinds and works else 1
+
+
+def _gpus() -> list[Finding]:
+    """Say of each GPU of this machine what it is, whether it is in order, and how many processes compute on it."""
+    found = []
+    for each in gpu.found():
+        about = f"{each.model}, driver {each.driver}, {each.memory_mib} MiB"
+        try:
+            state = gpu.state(each.board)
+        except GraderError as error:
+            found.append(Finding(each.id, ok=False, seen=f"{about}, {error.what}: {error.cause}", remedy=error.hint))
+            continue
+        notes = [*state.faults(), *(f"throttled: {reason}" for reason in state.throttled)]
+        used = f"{len(state.processes)} processes on it" if state.processes else "nothing runs on it"
+        seen = ", ".join([about, used, *notes])
+        remedy = "see nvidia-smi -q; a GPU with memory errors needs a reset or a replacement" if state.faults() else ""
+        found.append(Finding(each.id, ok=not state.faults(), seen=seen, remedy=remedy))
+    return found
 
 
 def completion(shell: str) -> int:

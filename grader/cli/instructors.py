@@ -26,7 +26,7 @@ def new(name: str, title: str, where: Path | None) -> int:
     return 0
 
 
-def verify(name: str, seeds: int, engine: str, *, json: bool) -> int:
+def verify(name: str, seeds: int, engine: str, device: str = "", *, json: bool) -> int:
     """Run the publication gate on an exercise, given by name or folder."""
     folder = Path(name)
     if name not in exercises.names() and (os.sep in name or (folder / "exercise.toml").is_file()):
@@ -35,6 +35,7 @@ def verify(name: str, seeds: int, engine: str, *, json: bool) -> int:
         exercise = exercises.load_folder(folder)
     else:
         exercise = exercises.load(name)
+    exercise = exercise.on(device)
     settings = config.read(engine)
     students.need_judge(exercise)
     from grader import gate  # noqa: PLC0415 - only a judge's installation has what it needs

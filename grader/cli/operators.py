@@ -1,4 +1,4 @@
-"""What `serve`, `queue`, `audit`, `user`, `token` and `db` do, where the database of a server can be reached."""
+"""What `serve`, `queue`, `gpu`, `audit`, `user`, `token` and `db` do, where the database of a server can be reached."""
 
 import datetime as dt
 import importlib.util
@@ -14,6 +14,7 @@ from grader.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from grader.store import Store
+    from grader.store.gpus import Gpus
     from grader.store.identity import Account, Identity, Role
 
 _NEEDED = {
@@ -50,7 +51,7 @@ def serve(host: str, port: int, *, embedded: bool) -> int:
 def queue(*, json: bool) -> int:
     """Print what waits in each queue, and the submissions that staff are to look at."""
     with closing(_store()) as store:
-        lines, faults = store.lines(), store.faults(_FAULTS)
+        lines, faults, gpus = store.lines(), store.faults(_FAULTS), _gpus(store).all()
     now = dt.datetime.now(dt.UTC)
     waited = {each.queue: max(0, round((now - each.oldest).total_seconds())) for each in lines if each.oldest}
     if json:
@@ -63,13 +64,18 @@ def queue(*, json: bool) -> int:
             }
             for each in lines
         ]
-        terminal.answer_json({"schema": "grader/queue/1", "queues": queues, "failed": faults})
+        terminal.answer_json({"schema": "grader/queue/1", "queues": queues, "gpus": gpus, "failed": faults})
         return 0
     for each in lines:
         oldest = f"the first for {waited[each.queue]} s" if each.queue in waited else "-"
         terminal.answer(f"{each.queue}\t{each.waiting} waiting\t{oldest}\t{each.running} being judged")
     if not lines:
         terminal.answer("nothing waits, and nothing is being judged")
+    for gpu in gpus:
+        state = f"in quarantine: {_one_line(gpu.quarantine)}" if gpu.quarantine else "free"
+        state = f"judging {gpu.judging}" if gpu.judging else state
+        about = [gpu.model, f"driver {gpu.driver}", f"{gpu.memory_mib} MiB"]
+        terminal.answer("\t".join([gpu.id, gpu.worker, *map(_one_line, about), state]))
     for fault in faults:
         terminal.answer(
             "\t".join(
@@ -78,6 +84,16 @@ def queue(*, json: bool) -> int:
         )
     if faults:
         terminal.hint("these have no verdict, by our own fault: mend the cause, then grader rejudge ID")
+    return 0
+
+
+def restore_gpu(gpu: str) -> int:
+    """Let workers have a GPU again that was in quarantine."""
+    with closing(_store()) as store:
+        if not _gpus(store).restore(gpu):
+            raise NotFound("E5140", f"no GPU {gpu!r} is in quarantine", hint="grader queue")
+        _identity(store).record("gpu.restore", gpu, by=None)
+    terminal.say(f"{gpu} may be used again; a worker tries it before it judges there")
     return 0
 
 
@@ -267,6 +283,12 @@ def _store() -> "Store":
     from grader.store import open_store  # noqa: PLC0415
 
     return open_store(serve.address(settings.read(embedded=True)))  # no broker is needed here
+
+
+def _gpus(store: "Store") -> "Gpus":
+    from grader.store.gpus import Gpus  # noqa: PLC0415  the server's extra
+
+    return Gpus(store)
 
 
 def _identity(store: "Store") -> "Identity":

@@ -145,7 +145,7 @@ def _evidence(report: Report) -> Table:
                 f"engine {environment.engine}",
                 *filter(None, (environment.image, environment.limits and f"limits by {environment.limits}")),
                 *(each for each in versions if not each.endswith(" ")),
-                *filter(None, (environment.platform, environment.cpu)),
+                *filter(None, (environment.platform, environment.cpu, environment.device)),
             ]
         ),
     }
@@ -265,15 +265,15 @@ def interface_table(exercise: "Exercise") -> Table:
 
 
 def doctor_page(
-    findings: "dict[str, list[Finding]]", faults: "dict[tuple[str, Kind], GraderError]", auto: "dict[Kind, str]"
+    findings: "dict[str, list[Finding]]",
+    faults: "dict[tuple[str, Kind], GraderError]",
+    auto: "dict[Kind, str]",
+    gpus: "list[Finding]",
 ) -> Iterator[RenderableType]:
-    """Lay out what each engine needs and found, what mends the rest, whether it works, and what `auto` takes."""
+    """Lay out what each engine needs and found, what mends the rest, whether it works, what `auto` takes, the GPUs."""
     for name, found in findings.items():
         yield Text(name, "bold")
-        table = Table.grid(padding=(0, 1))
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
+        table = _findings()
         for each in found:
             _finding(table, each.what, each.seen, each.remedy, ok=each.ok)
         told = {each.remedy for each in found}
@@ -287,6 +287,12 @@ def doctor_page(
                 _finding(table, kind, f"{fault.what} ({fault.code}){cause}", hint, ok=False)
                 told.add(fault.hint)
         yield Padding(table, (0, 0, 1, 2), expand=False)
+    if gpus:
+        yield Text("GPUs", "bold")
+        table = _findings()
+        for each in gpus:
+            _finding(table, each.what, each.seen, each.remedy, ok=each.ok)
+        yield Padding(table, (0, 0, 1, 2), expand=False)
     if not auto:
         yield Text('this installation cannot judge: pip install "grader[judge]"', "bold red")
     for kind, name in auto.items():
@@ -297,6 +303,14 @@ def doctor_page(
             yield Text(f"{kind} exercises cannot be judged: {name} is chosen and does not work", "bold red")
         else:
             yield Text(f"{kind} exercises are judged by engine {name}")
+
+
+def _findings() -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
 
 
 def _finding(table: Table, what: str, seen: str, remedy: str, *, ok: bool) -> None:

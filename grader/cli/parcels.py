@@ -30,15 +30,17 @@ class Content(msgspec.Struct, frozen=True):
     source: bytes
     created_at: float
     """Seconds since 1970."""
+    device: str = ""
 
     def same(self, other: "Content") -> bool:
         """Tell whether both are one submission, but for key and time."""
         return msgspec.structs.replace(other, key=self.key, created_at=self.created_at) == self
 
 
-def content(server: str, account: str, exercise: str, filename: str, source: bytes) -> Content:
+def content(server: str, account: str, exercise: str, filename: str, source: bytes, device: str = "") -> Content:
     """Return a new submission, under a key of its own."""
-    return Content("grader/parcel/1", secrets.token_hex(16), server, account, exercise, filename, source, time.time())
+    key = secrets.token_hex(16)
+    return Content("grader/parcel/1", key, server, account, exercise, filename, source, time.time(), device)
 
 
 class Parcel:

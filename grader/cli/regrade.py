@@ -193,7 +193,8 @@ def _candidates(store: "Store", exercise: Exercise) -> "Iterator[Candidate]":
 def _judge(store: "Store", pool: "Pool", exercise: Exercise, each: "Candidate", secret: bytes) -> Mark:
     """Judge a submission with the seed it had, and store nothing."""
     source = store.source(each.submission)
-    judged = exercise.without_policy() if store.overruled(each.submission) else exercise
+    judged = exercise.as_sent(store.submission(each.submission).device)
+    judged = judged.without_policy() if store.overruled(each.submission) else judged
     process = pool.start(judged)
     try:
         report = process.run(source, seed=each.seed, secret=secret, places=notebook.places(each.filename, source))

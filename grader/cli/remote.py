@@ -121,6 +121,7 @@ class Sent:
 
     filename: str
     content: bytes
+    device: str = ""
 
 
 def find_token(server: config.Server) -> tuple[str, str]:
@@ -216,7 +217,7 @@ class Remote:
         until = None if seconds is None else time.monotonic() + seconds
         account = self.account()
         folder = settings.home / "outbox"
-        wanted = parcels.content(self.client.url, account.learner, name, sent.filename, sent.content)
+        wanted = parcels.content(self.client.url, account.learner, name, sent.filename, sent.content, sent.device)
         mine = None
         for parcel in parcels.orphans(folder, self.client.url, account.learner):
             if mine is None and wanted.same(parcel.content):
@@ -229,6 +230,8 @@ class Remote:
             queued = self._deliver(parcel, until)
         again = ", as it had arrived already" if queued.replayed else ""
         terminal.say(f"{name}: submission {queued.submission} stored, attempt {queued.attempt}{again}")
+        if queued.note:
+            terminal.say(f"{name}: {queued.note}")
         return self.follow(queued.judging, queued.submission, name, until)
 
     def _recover(self, parcel: parcels.Parcel) -> None:
@@ -270,7 +273,9 @@ class Remote:
 
     def _post(self, parcel: parcels.Parcel, left: float) -> Queued:
         held = parcel.content
-        body = {"exercise": held.exercise, "filename": held.filename, "source_base64": held.source}
+        body: dict[str, Any] = {"exercise": held.exercise, "filename": held.filename, "source_base64": held.source}
+        if held.device:
+            body["device"] = held.device
         return self.client.send(
             "POST", "/v1/submissions", Queued, body, key=held.key, patience=SEND_PATIENCE_SECONDS, left=left
         )

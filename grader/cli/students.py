@@ -111,6 +111,7 @@ def _as_dict(exercise: Exercise) -> dict[str, object]:
         "track": exercise.track,
         "difficulty": exercise.difficulty,
         "kind": exercise.kind,
+        "devices": exercise.devices,
         "version": exercise.version,
         "functions": exercise.functions,
         "classes": exercise.classes,
@@ -146,11 +147,11 @@ def start(name: str, output: Path | None, server: str, *, force: bool) -> int:
     return 0
 
 
-def check(targets: list[str], form: Format, engine: str, server: str) -> int:
+def check(targets: list[str], form: Format, engine: str, server: str, device: str = "") -> int:
     """Judge a file by the public examples, with what it printed; nothing is stored or sent."""
     with at_server(server) as remote:
         exercise, path = _exercise_and_file(targets, _catalogue(remote))
-        return _check(exercise, path, targets, form, config.read(engine))
+        return _check(exercise.on(device), path, targets, form, config.read(engine))
 
 
 def _check(exercise: Exercise, path: Path, targets: list[str], form: Format, settings: config.Config) -> int:
@@ -183,25 +184,26 @@ def _check(exercise: Exercise, path: Path, targets: list[str], form: Format, set
     return code
 
 
-def submit(targets: list[str], form: Format, engine: str, server: str, seconds: float | None) -> int:
+def submit(targets: list[str], form: Format, engine: str, server: str, seconds: float | None, device: str = "") -> int:
     """Store and judge a file, or have the server do so."""
     with at_server(server) as remote:
         if remote is None:
-            return _submit_here(targets, form, config.read(engine))
+            return _submit_here(targets, form, config.read(engine), device)
         refuse_engine(engine)
         exercise, path = _exercise_and_file(targets, remote)
         filename, content = _read_raw(exercise, path)
         from grader.cli import remote as remotes  # noqa: PLC0415 - HTTP is slow to import
 
-        sent = remotes.Sent(filename, content)
+        sent = remotes.Sent(filename, content, exercise.on(device).device if device else "")
         code = print_remote(remote, partial(remote.submit, exercise.name, sent, config.read(), seconds), form)
     if code == 1:
         terminal.hint(f"grader check {shlex.join(targets)} shows the public examples and your prints")
     return code
 
 
-def _submit_here(targets: list[str], form: Format, settings: config.Config) -> int:
+def _submit_here(targets: list[str], form: Format, settings: config.Config, device: str) -> int:
     exercise, path = _exercise_and_file(targets, exercises)
+    exercise = exercise.on(device)
     filename, source = _read(exercise, path)
     need_judge(exercise)
     from grader import embedded  # noqa: PLC0415 - only a judge's installation has what it needs

@@ -37,6 +37,7 @@ class Upload:
     exercise: str
     filename: str
     source: bytes
+    device: str = ""
 
 
 class _Sent(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,6 +45,7 @@ class _Sent(msgspec.Struct, forbid_unknown_fields=True):
 
     exercise: str
     filename: str
+    device: str = ""
     source: str | None = None
     source_base64: bytes | None = None
 
@@ -157,7 +159,7 @@ def _from_json(body: bytes) -> Upload:
     if (sent.source is None) == (sent.source_base64 is None):
         raise malformed("one of `source` and `source_base64` is needed, and not both")
     source = sent.source_base64 if sent.source is None else sent.source.encode()
-    return Upload(sent.exercise, sent.filename, source or b"")
+    return Upload(sent.exercise, sent.filename, source or b"", sent.device)
 
 
 async def _from_form(request: Request, body: bytes, boundary: str) -> Upload:
@@ -174,15 +176,16 @@ async def _from_form(request: Request, body: bytes, boundary: str) -> Upload:
         yield body
 
     try:
-        parser = MultiPartParser(request.headers, stream(), max_files=1, max_fields=1, max_part_size=_MAX_FIELD)
+        parser = MultiPartParser(request.headers, stream(), max_files=1, max_fields=2, max_part_size=_MAX_FIELD)
         form = await parser.parse()
     except (MultiPartException, ValueError) as error:  # a charset can fail in ways of its own
         raise malformed(str(error)) from None
     try:
-        exercise, file = form.get("exercise"), form.get("file")
-        if not isinstance(exercise, str) or not isinstance(file, UploadFile):
-            raise malformed("the form has a field `exercise` and a file `file`, and nothing else")
-        return Upload(exercise, file.filename or "", await file.read())
+        exercise, file, device = form.get("exercise"), form.get("file"), form.get("device", "")
+        match exercise, file, device, set(form) - {"exercise", "file", "device"}:
+            case str(), UploadFile(), str(), unknown if not unknown:
+                return Upload(exercise, file.filename or "", await file.read(), device)
+        raise malformed("the form has a field `exercise`, a file `file`, perhaps `device`, and nothing else")
     finally:
         await form.close()
 

@@ -88,6 +88,7 @@ class Canary:
             filename=f"{exercise.module}.py",
             source=exercise.starter.encode(),
             seed=judge.new_seed(),
+            device=exercise.device,
             queue=queue_of(exercise),
             priority=PRIORITY,
         )

@@ -56,5 +56,5 @@ def _state(exercise: Exercise) -> _State:
 
 
 def queue_of(exercise: Exercise) -> str:
-    """Return the queue of the workers that can judge it."""
-    return "cpu" if "cpu" in exercise.toml.devices else "gpu"
+    """Return the queue of the workers that can judge it on its device."""
+    return "gpu" if exercise.device == "cuda" else "cpu"

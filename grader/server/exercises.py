@@ -60,6 +60,7 @@ def _listed(on: Service, exercise: Exercise) -> dict[str, object]:
         "track": exercise.track,
         "difficulty": exercise.difficulty,
         "kind": exercise.kind,
+        "devices": exercise.devices,
         "version": exercise.version,
         "functions": msgspec.to_builtins(exercise.functions),
         "classes": msgspec.to_builtins(exercise.classes),

@@ -143,16 +143,12 @@ def _serve(config: Config, database: Path | str, ears: int) -> None:
 
 
 def _next(store: Store, resting: set[str]) -> Claim | None:
-    """Claim what is first in a line, if anything waits."""
-    for queue in ("cpu", "gpu"):
-        claim = store.claim_next(queue, me(), _LEASE_SECONDS, without=resting)
-        if claim is not None:
-            return claim
-    return None
+    """Claim what is first in the line, if anything waits; GPUs are for workers, who lease and clean them."""
+    return store.claim_next("cpu", me(), _LEASE_SECONDS, without=resting)
 
 
 def _judge(store: Store, claim: Claim, config: Config, pool: Pool) -> None:
-    exercise = exercises.load(claim.exercise)
+    exercise = exercises.load(claim.exercise).as_sent(claim.device)
     if claim.overruled:
         exercise = exercise.without_policy()
     process = pool.start(exercise)

@@ -5,7 +5,7 @@ Those that hold a secret are better kept in a file: `GRADER_DATABASE_URL_FILE` n
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     """How long a token is good for unless a shorter time is asked for."""
     closed: str = ""
     """Exercises that take no submissions, separated by commas."""
+    without_gpu: Literal["wait", "refuse"] = "wait"
+    """What becomes of a submission for a GPU while no worker offers one; embedded, where none can, it is refused."""
     public_url: str = ""
     """Under which address clients reach this server, for example `https://grader.example.org`; OpenID needs it."""
     oidc_issuer: str = ""

@@ -51,6 +51,7 @@ class Listed(Shape):
     track: str
     difficulty: int
     kind: Literal["numpy", "torch"]
+    devices: list[Literal["cpu", "cuda"]] = Field(description="Where it can be judged; the first unless asked for.")
     version: str = Field(description="Content hash of everything that can change a verdict.")
     functions: list[dict[str, Any]]
     classes: list[dict[str, Any]]
@@ -101,6 +102,7 @@ class Accepted(Shape):
     replayed: bool = Field(
         description="It had been sent before under the same Idempotency-Key: nothing was stored now."
     )
+    note: str = Field(description="What whoever waits should know, if anything.", examples=[""])
     links: Links
 
 

@@ -110,7 +110,8 @@ def list_changes(
 
 
 def _queue(on: Service, submission: str) -> str:
-    return queue_of(on.catalogue.load(on.store.submission(submission).exercise))
+    filed = on.store.submission(submission)
+    return queue_of(on.catalogue.load(filed.exercise).as_sent(filed.device))
 
 
 def _accepted(queued: Queued) -> shapes.Accepted:

@@ -9,7 +9,7 @@ from fastapi import BackgroundTasks, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from grader import judge, notebook
-from grader.errors import NotAllowed
+from grader.errors import NotAllowed, OurFault
 from grader.formats import Format, write
 from grader.records import Queued
 from grader.server import access, bodies, shapes
@@ -20,6 +20,11 @@ from grader.server.service import On, Owner, Service, Who
 routes = access.router("submissions")
 
 MEDIA_TYPES = {Format.CONCISE: "text/plain; charset=utf-8", Format.JUNIT: "application/xml"}
+_DEVICE = {
+    "type": "string",
+    "enum": ["", "cpu", "cuda"],
+    "description": "One of the exercise's devices; the first if left out.",
+}
 _UPLOAD = {
     "requestBody": {
         "required": True,
@@ -30,6 +35,7 @@ _UPLOAD = {
                     "required": ["exercise", "file"],
                     "properties": {
                         "exercise": {"type": "string"},
+                        "device": _DEVICE,
                         "file": {"type": "string", "format": "binary", "description": "A .py or .ipynb file."},
                     },
                 }
@@ -41,6 +47,7 @@ _UPLOAD = {
                     "properties": {
                         "exercise": {"type": "string"},
                         "filename": {"type": "string", "minLength": 1, "maxLength": 100},
+                        "device": _DEVICE,
                         "source": {"type": "string", "description": "The file as text, or"},
                         "source_base64": {"type": "string", "format": "byte", "description": "its bytes."},
                     },
@@ -93,7 +100,7 @@ def _store(on: Service, learner: str, sent: Upload, key: str, received_at: dt.da
     digest = _digest(sent)
     if key and (earlier := on.store.replay(learner, key, digest)) is not None:
         return earlier, ""
-    exercise = on.catalogue.load(sent.exercise)
+    exercise = on.catalogue.load(sent.exercise).on(sent.device)
     if on.settings.is_closed(exercise.name):
         raise NotAllowed("E6105", f"{exercise.name} takes no submissions now", hint="ask who teaches the course")
     on.submitting.take(learner, "submissions")
@@ -101,6 +108,7 @@ def _store(on: Service, learner: str, sent: Upload, key: str, received_at: dt.da
     if sent.filename.lower().endswith(notebook.SUFFIX):
         source = notebook.to_source(source, sent.filename)
     queue = queue_of(exercise)
+    note = _note(on, queue)
     queued = on.store.add_submission(
         learner=learner,
         exercise=exercise.name,
@@ -109,19 +117,35 @@ def _store(on: Service, learner: str, sent: Upload, key: str, received_at: dt.da
         filename=sent.filename,
         source=source,
         seed=judge.new_seed(),
+        device=exercise.device,
         queue=queue,
         key=key,
         body_sha256=digest,
         received_at=received_at,
         in_flight=on.settings.in_flight,
     )
-    return queued, queue
+    return msgspec.structs.replace(queued, note=note), queue
+
+
+def _note(on: Service, queue: str) -> str:
+    """Say that a submission waits for a GPU that nobody offers now. Raises OurFault E6130 where it must not wait."""
+    if queue != "gpu" or on.gpus.offered():
+        return ""
+    if on.settings.without_gpu == "refuse" or on.settings.embedded:
+        raise OurFault(
+            "E6130",
+            "no worker offers a GPU now",
+            cause="this server does not let submissions wait for one; nothing was stored",
+            hint="try again later, or submit for another device where the exercise has one",
+        )
+    return "no worker offers a GPU now: it waits until one does, and uses no attempt before that"
 
 
 def _digest(sent: Upload) -> str:
     """Hash what was sent; not the body, whose boundary differs each time."""
     digest = hashlib.sha256()
-    for part in (sent.exercise.encode(), sent.filename.encode(), sent.source):
+    device = [sent.device.encode()] if sent.device else []
+    for part in (sent.exercise.encode(), sent.filename.encode(), sent.source, *device):
         digest.update(len(part).to_bytes(8, "little") + part)
     return digest.hexdigest()
 

@@ -18,6 +18,8 @@ accounts            who may log in, for one organisation, as one learner
 tokens              what a program logs in with
 device_logins       logins of the command line that wait for a person's word in the browser
 audit               who did what; it only grows
+
+gpus                what workers offer to judge on, who holds each, and which nobody may have
 """
 
 import datetime as dt
@@ -148,6 +150,8 @@ class Submission(Base):
     filename: Mapped[str]
     sha256: Mapped[str] = mapped_column(ForeignKey("sources.sha256"))
     created_at: Mapped[dt.datetime]
+    device: Mapped[str]
+    """Where it is to be judged; empty where it was sent before anything but the CPU was to be had."""
 
 
 class ExerciseVersion(Base):
@@ -396,3 +400,24 @@ class Audit(Base):
     action: Mapped[str]
     subject: Mapped[str]
     details: Mapped[dict[str, Any]]
+
+
+class Gpu(Base):
+    """A GPU, or a slice of one, by the id that its driver gives it.
+
+    `owner` holds it until `lease_until`, for the judging `judging_id`, which stays there to be seen until the next one.
+    `quarantine` says why nobody may have it, and is empty where anybody may. `seen_at`: when a worker last offered it.
+    """
+
+    __tablename__ = "gpus"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    worker: Mapped[str]
+    model: Mapped[str]
+    driver: Mapped[str]
+    memory_mib: Mapped[int]
+    quarantine: Mapped[str]
+    seen_at: Mapped[dt.datetime]
+    owner: Mapped[str | None]
+    lease_until: Mapped[dt.datetime | None]
+    judging_id: Mapped[str | None] = mapped_column(ForeignKey("judgings.id"))

@@ -21,6 +21,9 @@ PRIORITY = -1
 PORTION = 50
 """How many are queued in one transaction: on SQLite those who submit meanwhile wait for it."""
 
+_QUEUES = {"cpu": "cpu", "cuda": "gpu"}
+"""Whose workers judge a submission that names its device; the others go where their exercise is judged by now."""
+
 _FAULT = Verdict.INTERNAL_ERROR.value
 
 
@@ -171,7 +174,7 @@ def feed(session: Session, regrade: str, most_waiting: int) -> list[str]:
                 sent,
                 last,
                 version_id=row.exercise_version_id,
-                queue=row.queue,
+                queue=_QUEUES.get(sent.device, row.queue) if row.queue else "",
                 priority=PRIORITY,
                 regrade=row,
             )

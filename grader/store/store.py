@@ -112,6 +112,7 @@ class Store:
         filename: str,
         source: bytes,
         seed: str,
+        device: str = "",
         queue: str = "",
         priority: int = 0,
         key: str = "",
@@ -151,6 +152,7 @@ class Store:
                 filename=filename,
                 sha256=sha256,
                 created_at=now,
+                device=device,
             )
             # What a row points to goes first: the models have no relationships to sort them by.
             session.flush()
@@ -467,6 +469,7 @@ class Store:
             return Filed(
                 learner=learner,
                 exercise=row.exercise,
+                device=row.device,
                 attempt=reads.to_attempt(row, judging, attempt),
                 judgings=[reads.to_judged(*each) for each in session.execute(reads.judgings([submission]))],
             )

@@ -48,7 +48,7 @@ def now_of(session: Session) -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def add_new(session: Session, model: type[Base], **values: Any) -> None:
+def add_new(session: Session, model: type[Base], /, **values: Any) -> None:
     """Insert a row unless its like is there, or is being stored by another transaction this very moment."""
     # The one that is not used takes 40 ms to import, which every embedded command would pay.
     if session.get_bind().dialect.name == "postgresql":
@@ -247,6 +247,7 @@ def to_claim(session: Session, row: Judging, token: int, lost: int) -> Claim:
         exercise=submission.exercise,
         version=version,
         filename=submission.filename,
+        device=submission.device,
         source=source,
         seed=row.seed,
         token=token,

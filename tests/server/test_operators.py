@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 import grader
+from grader import records
 from grader.store import open_store
 from grader.store.database import HEAD
+from grader.store.gpus import Gpus
 from grader.store.identity import Identity
 
 
@@ -204,3 +206,29 @@ def test_a_server_that_is_not_there_is_told_without_its_password(run, where):
     assert code == 3
     assert "E3106" in told
     assert "9d0c7f31" not in told
+
+
+@pytest.mark.parametrize("where", ["sqlite"], indirect=True)
+def test_operators_see_each_gpu_and_restore_one(run, where):
+    """Model, driver, memory, worker, what runs on it, why it is in quarantine."""
+    about = {"driver": "580.65.06", "memory_mib": 81559}
+    with closing(open_store(where)) as store:
+        gpus = Gpus(store)
+        gpus.offer(
+            "one",
+            [records.Gpu(id=f"GPU-{n}", model=f"NVIDIA {name}", **about) for n, name in ((1, "H100"), (2, "A100"))],
+        )
+        gpus.quarantine("GPU-2", "an uncorrectable error")
+    code, printed, _ = run("queue")
+    assert code == 0
+    lines = [line.split("\t") for line in printed.splitlines() if line.startswith("GPU-")]
+    assert lines == [
+        ["GPU-1", "one", "NVIDIA H100", "driver 580.65.06", "81559 MiB", "free"],
+        ["GPU-2", "one", "NVIDIA A100", "driver 580.65.06", "81559 MiB", "in quarantine: an uncorrectable error"],
+    ]
+    shown = json.loads(run("queue", "--json")[1])["gpus"]
+    assert [(each["id"], each["quarantine"]) for each in shown] == [("GPU-1", ""), ("GPU-2", "an uncorrectable error")]
+    assert run("gpu", "restore", "GPU-1")[0] == 5
+    assert run("gpu", "restore", "GPU-2")[0] == 0
+    assert [each["quarantine"] for each in json.loads(run("queue", "--json")[1])["gpus"]] == ["", ""]
+    assert "gpu.restore" in run("audit")[1]

@@ -11,6 +11,7 @@ import stat
 import sys
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from grader import exercise as exercises
 from grader import judge, owner
 from grader.errors import OurFault
 from grader.exercise import Limits
+from grader.gpu import Gpu
 from grader.local import HARNESS, LocalEngine
 from grader.sandbox import Broken
 from grader.verdict import Verdict
@@ -631,3 +633,79 @@ def test_a_judging_is_the_same_as_locally():
     assert [report.environment.engine for report in reports] == ["bubblewrap", "local"]
     assert reports[0].verdict is Verdict.ACCEPTED
     assert reports[0].tests == reports[1].tests
+
+
+# --- a GPU
+
+
+GPU = Gpu("GPU-1", "GPU-1", "NVIDIA H100", "580.65.06", 81559)
+
+
+@pytest.fixture
+def driver(tmp_path):
+    """Return a root folder as a machine with two GPUs has it, the wanted one second."""
+    for number, uuid in enumerate(("GPU-0", "GPU-1")):
+        file = tmp_path / f"proc/driver/nvidia/gpus/0000:0{number}:00.0/information"
+        file.parent.mkdir(parents=True)
+        file.write_text(f"Model: \t NVIDIA H100\nGPU UUID: \t {uuid}\nDevice Minor: \t {number + 4}\n")
+    libraries = tmp_path / "usr/lib/x86_64-linux-gnu"
+    libraries.mkdir(parents=True)
+    for name in ("libcuda", "libnvidia-ptxjitcompiler", "libnvidia-gpucomp"):
+        (libraries / f"{name}.so.580.65.06").write_text(name)
+    for name in ("libcuda", "libnvidia-ptxjitcompiler"):
+        (libraries / f"{name}.so.1").symlink_to(f"{name}.so.580.65.06")
+    return tmp_path
+
+
+def test_a_gpu_is_its_device_and_the_driver_s_libraries(driver):
+    """The device by its minor number, the two that all GPUs share, and the files that CUDA loads; no other's."""
+    outfit = bubblewrap.outfit_of(GPU, compiles=True, root=driver)
+    assert outfit.devices == ("/dev/nvidia5", "/dev/nvidiactl", "/dev/nvidia-uvm")
+    files = {str(target): source.name for source, target in outfit.binds if target.parent.name == "driver"}
+    assert {Path(target).name: name for target, name in files.items()} == {
+        "libcuda.so.1": "libcuda.so.580.65.06",
+        "libnvidia-ptxjitcompiler.so.1": "libnvidia-ptxjitcompiler.so.580.65.06",
+        "libnvidia-gpucomp.so.580.65.06": "libnvidia-gpucomp.so.580.65.06",
+    }
+    assert dict(outfit.variables)["CUDA_VISIBLE_DEVICES"] == "GPU-1"
+    assert outfit.compiles
+
+
+@pytest.mark.parametrize("missing", ["device", "library", "slice"])
+def test_a_gpu_that_cannot_be_handed_out_is_told(driver, missing):
+    """A GPU the driver does not tell of, no library, a slice: an error, never a sandbox without."""
+    gpu = {"device": replace(GPU, id="GPU-2", board="GPU-2"), "slice": replace(GPU, id="MIG-1")}.get(missing, GPU)
+    if missing == "library":
+        (driver / "usr/lib/x86_64-linux-gnu/libcuda.so.1").unlink()
+    with pytest.raises(OurFault) as caught:
+        bubblewrap.outfit_of(gpu, root=driver)
+    assert caught.value.code == "E4130"
+
+
+def test_an_outfit_is_inside_and_nothing_else(driver, monkeypatch, inside):
+    """Devices, files read-only, variables; scratch space that can be executed from where kernels are compiled."""
+    library = driver / "usr/lib/x86_64-linux-gnu/libcuda.so.580.65.06"
+    seen = {}
+    for compiles in (False, True):
+        outfit = bubblewrap.Outfit(
+            devices=("/dev/tty",),
+            binds=((library, Path("/sandbox/driver/libcuda.so.1")),),
+            variables=(("CUDA_VISIBLE_DEVICES", "GPU-1"), ("HOME", "/tmp")),
+            compiles=compiles,
+        )
+        monkeypatch.setattr(bubblewrap, "outfit_of", lambda *_, **__: outfit)  # noqa: B023 - called at once
+        engine = BubblewrapEngine()
+        engine.gpu = GPU
+        ask = inside(engine)
+        assert ask("see", "/sandbox/driver/libcuda.so.1") == "libcuda"
+        assert ask("attempt", "open('/sandbox/driver/libcuda.so.1', 'w')") in ("EROFS", "EACCES")
+        assert json.loads(ask("attempt", "__import__('json').dumps(dict(os.environ))")[1:-1]).items() >= {
+            "CUDA_VISIBLE_DEVICES": "GPU-1", "HOME": "/tmp",
+        }.items()  # fmt: skip
+        assert "'tty'" in ask("attempt", "sorted(os.listdir('/dev'))")
+        flags = ask("attempt", "bool(os.statvfs('/tmp').f_flag & os.ST_NOEXEC)")
+        seen[compiles] = flags
+    plain = inside(BubblewrapEngine())
+    assert "'tty'" not in plain("attempt", "sorted(os.listdir('/dev'))")
+    assert plain("see", "/sandbox/driver/libcuda.so.1") == "ENOENT"
+    assert seen == {False: "True", True: "False"}

@@ -21,6 +21,7 @@ from grader import exercise as exercises
 from grader import judge, owner
 from grader.errors import OurFault
 from grader.exercise import Limits
+from grader.gpu import Gpu
 from grader.sandbox import Broken
 from grader.verdict import Verdict
 from worker import build, channel, docker, seccomp
@@ -418,17 +419,32 @@ def guard_like(tmp_path):
 
 
 def test_options_reach_the_daemon(monkeypatch, engine):
-    """Runtime and devices come from the environment and stand in what the daemon is told."""
+    """The runtime comes from the environment and stands in what the daemon is told."""
     monkeypatch.setenv("GRADER_DOCKER_RUNTIME", "runsc")
-    monkeypatch.setenv("GRADER_DOCKER_GPUS", "0,GPU-1")
-    config = engine().host_config("torch", Limits(), 61200)
-    assert config["Runtime"] == "runsc"
-    assert config["DeviceRequests"] == [
-        {"Driver": "nvidia", "Capabilities": [["compute", "utility"]], "DeviceIDs": ["0", "GPU-1"]}
-    ]
-    everything = engine(gpus="all").host_config("torch", Limits(), 61200)["DeviceRequests"]
-    assert everything == [{"Driver": "nvidia", "Capabilities": [["compute", "utility"]], "Count": -1}]
-    assert "DeviceRequests" not in engine(gpus="").host_config("torch", Limits(), 61200)
+    assert engine().host_config("torch", Limits(), 61200)["Runtime"] == "runsc"
+
+
+def test_a_gpu_is_one_device_and_for_those_alone_that_hold_it(monkeypatch, engine):
+    """One request for the one id; caches in the container's own /tmp; CUDA's requests pass the filter; else nothing."""
+    monkeypatch.setenv("GRADER_DOCKER_GPUS", "all")
+    plain, holder = engine(), engine()
+    holder.gpu = Gpu("GPU-1", "GPU-1", "NVIDIA H100", "580", 81559)
+    limits = Limits(scratch_mib=64)
+    before, after = (each.config("torch", limits, 61200, {}) for each in (plain, holder))
+    assert "DeviceRequests" not in before["host_config"]
+    assert before["environment"] == {}
+    requests = after["host_config"]["DeviceRequests"]
+    assert requests == [{"Driver": "nvidia", "Capabilities": [["compute", "utility"]], "DeviceIDs": ["GPU-1"]}]
+    assert after["environment"] == {
+        "CUDA_VISIBLE_DEVICES": "GPU-1", "CUDA_CACHE_PATH": "/tmp/cuda", "TRITON_CACHE_DIR": "/tmp/triton",
+        "HOME": "/tmp", "TMPDIR": "/tmp",
+    }  # fmt: skip
+    changed = {key for key, value in after["host_config"].items() if before["host_config"].get(key) != value}
+    assert changed == {"DeviceRequests", "Memory", "MemorySwap", "PidsLimit", "SecurityOpt", "Ulimits"}
+    assert after["host_config"]["SecurityOpt"][1] == "seccomp=" + seccomp.docker_profile(cuda=True)
+    assert after["host_config"]["Tmpfs"]["/tmp"].startswith("rw,noexec,")
+    holder.compiles = True
+    assert holder.host_config("torch", limits, 61200)["Tmpfs"]["/tmp"].startswith("rw,exec,nosuid,nodev,size=64m,")
 
 
 def refused(engine, code, *words):
@@ -449,7 +465,9 @@ def test_a_runtime_that_is_not_there_is_told(client, engine):
 
 def test_a_device_that_is_not_there_is_told(client, engine):
     """No GPU driver: refused, not judged without."""
-    refused(engine(gpus="all"), "E4109", "GRADER_DOCKER_GPUS")
+    found = engine()
+    found.gpu = Gpu("GPU-1", "GPU-1", "NVIDIA H100", "580", 81559)
+    refused(found, "E4109", "NVIDIA container toolkit")
     assert mine(client) == []
 
 
@@ -457,7 +475,7 @@ def test_a_refused_seccomp_profile_is_told(client, monkeypatch, engine):
     """A profile the runtime cannot load is an error, never a container without one."""
     profile = json.loads(seccomp.docker_profile())
     profile["defaultAction"] = "SCMP_ACT_NO_SUCH"
-    monkeypatch.setattr(seccomp, "docker_profile", lambda: json.dumps(profile))
+    monkeypatch.setattr(seccomp, "docker_profile", lambda **_: json.dumps(profile))
     refused(engine(), "E4109", "seccomp")
     assert mine(client) == []
 

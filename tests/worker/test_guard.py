@@ -19,6 +19,7 @@ from docker.types import ContainerConfig
 from grader import exercise as exercises
 from grader import judge, owner
 from grader.exercise import Limits
+from grader.gpu import Gpu
 from grader.verdict import Verdict
 from worker import build, docker, guard
 from worker.docker import EXPIRES, OWNER, DockerEngine
@@ -384,14 +385,32 @@ def test_refusals_are_logged(guarded):
 
 
 def test_gpus_pass_only_where_the_guard_has_them(monkeypatch, body):
-    """A request for devices is what the guard's own setting allows, and nothing else."""
-    monkeypatch.setenv("GRADER_DOCKER_GPUS", "0")
-    for gpus, passes in (("0", True), ("1", False), ("all", False)):
-        labels = {OWNER: "a", EXPIRES: str(int(time.time()) + 60)}
-        config = DockerEngine(gpus=gpus).config("numpy", Limits(), 61200, labels)
-        wanted = {k: v for k, v in ContainerConfig("1.41", body["Image"], **config).items() if v is not None}
+    """One GPU at a time that the guard's own setting allows; a /tmp to execute from only beside one."""
+
+    def wanted(gpu, *, compiles=False, **changes):
+        engine = DockerEngine()
+        engine.gpu = Gpu(gpu, gpu, "", "", 0) if gpu else None
+        engine.compiles = compiles
+        config = engine.config("torch", Limits(), 61200, {OWNER: "a", EXPIRES: str(int(time.time()) + 60)})
+        if changes:
+            config["host_config"]["DeviceRequests"][0] |= changes
+        return {k: v for k, v in ContainerConfig("1.41", body["Image"], **config).items() if v is not None}
+
+    for allowed, passes in (("GPU-1", True), ("GPU-0,GPU-1", True), ("all", True), ("GPU-2", False), ("", False)):
+        monkeypatch.setenv("GRADER_DOCKER_GPUS", allowed)
         with contextlib.nullcontext() if passes else pytest.raises(guard.Refused, match="DeviceRequests"):
-            assert guard.checked(wanted, "numpy") == wanted
+            for compiles in (False, True):
+                assert guard.checked(wanted("GPU-1", compiles=compiles), "torch") == wanted("GPU-1", compiles=compiles)
+    monkeypatch.setenv("GRADER_DOCKER_GPUS", "all")
+    for bad in (
+        wanted("GPU-1", DeviceIDs=["GPU-1", "GPU-2"]),
+        wanted("GPU-1", DeviceIDs=["all"]),
+        wanted("GPU-1", Count=-1),
+        wanted("GPU-1", Capabilities=[["compute", "graphics"]]),
+        wanted("", compiles=True),
+    ):
+        with pytest.raises(guard.Refused):
+            guard.checked(bad, "torch")
 
 
 def test_limits_of_every_exercise_pass(body):
@@ -400,6 +419,6 @@ def test_limits_of_every_exercise_pass(body):
     every += [Limits(cores=n / 100) for n in range(1, 201)]
     for limits in every:
         labels = {OWNER: "a", EXPIRES: str(int(time.time()) + 60)}
-        config = DockerEngine(gpus="").config("torch", limits, 61200, labels)
+        config = DockerEngine().config("torch", limits, 61200, labels)
         wanted = {k: v for k, v in ContainerConfig("1.41", body["Image"], **config).items() if v is not None}
         assert guard.checked(wanted, "torch") == wanted

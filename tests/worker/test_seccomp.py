@@ -145,6 +145,30 @@ def test_both_forms_mean_the_same(machine, numbers):
     assert min(decided.values()) > 100
 
 
+NVIDIA = [0xC030462A, 0xC00446C9, 0x46D6, 0x30000001, 0x30000002, 0x19, 0x4B]
+"""Requests that CUDA makes: NV_ESC_RM_CONTROL and its kin, UVM_INITIALIZE, UVM_DEINITIALIZE, two of UVM's numbers."""
+NEVER = [0x5412, 0x541C, 0x4004667F, 0x6601, 0x1000, 0x100, 0x30000004, 0xC030462A | 1 << 32, 0x19 | 1 << 63]
+"""TIOCSTI, TIOCLINUX, requests of file systems, numbers beside UVM's, and high bits."""
+
+
+def test_only_a_gpu_s_requests_come_in_with_cuda(machine, numbers):
+    """Both forms let NVIDIA's requests through where there is a GPU, and never a terminal's; all else stays."""
+    plain, wide = (json.loads(seccomp.docker_profile(cuda=cuda)) for cuda in (False, True))
+    programs = seccomp.bpf(machine), seccomp.bpf(machine, cuda=True)
+    allowed = RULES["conditional"]["ioctl"]["values"]
+    for request, cuda in itertools.chain(
+        ((each, ALLOW) for each in [*NVIDIA, *allowed]), ((each, ENOSYS) for each in NEVER)
+    ):
+        arguments = [3, request, 0, 0, 0, 0]
+        without = ALLOW if request in allowed else ENOSYS
+        assert (evaluated(plain, "ioctl", arguments), evaluated(wide, "ioctl", arguments)) == (without, cuda), request
+        decided = [interpreted(each, numbers["ioctl"], MACHINES[machine], arguments) for each in programs]
+        assert decided == [without, cuda], request
+    for number in range(601):
+        if number != numbers["ioctl"]:
+            assert len({interpreted(each, number, MACHINES[machine], [0] * 6) for each in programs}) == 1
+
+
 def test_a_foreign_abi_is_killed(machine):
     """Neither a 32-bit call nor one of another machine nor an x32 number is looked up in our tables."""
     program = seccomp.bpf(machine)

@@ -11,7 +11,7 @@ import torch
 def attention(query, key, value, mask=None, causal=False):
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
     rows, columns = scores.shape[-2:]
-    allowed = torch.ones(rows, columns, dtype=torch.bool)
+    allowed = torch.ones(rows, columns, dtype=torch.bool, device=query.device)
     if causal:
         allowed = torch.tril(allowed)
     if mask is not None:

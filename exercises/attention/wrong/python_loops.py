@@ -9,7 +9,7 @@ import torch
 
 
 def attention(query, key, value, mask=None, causal=False):
-    allowed = torch.ones(*query.shape[:-1], key.shape[-2], dtype=torch.bool)
+    allowed = torch.ones(*query.shape[:-1], key.shape[-2], dtype=torch.bool, device=query.device)
     if mask is not None:
         allowed = allowed & mask
     if causal:

@@ -13,7 +13,7 @@ def attention(query, key, value, mask=None, causal=False):
         query.mul_(1 / math.sqrt(query.shape[-1]))
     scores = query @ key.transpose(-2, -1)
     rows, columns = scores.shape[-2:]
-    allowed = torch.ones(rows, columns, dtype=torch.bool)
+    allowed = torch.ones(rows, columns, dtype=torch.bool, device=query.device)
     if causal:
         allowed = torch.tril(allowed)
     if mask is not None:

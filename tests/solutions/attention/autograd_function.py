@@ -35,7 +35,7 @@ class Attention(torch.autograd.Function):
 def attention(query, key, value, mask=None, causal=False):
     """Put both restrictions into one tensor and hand over."""
     rows, columns = query.shape[-2], key.shape[-2]
-    allowed = torch.ones(rows, columns, dtype=torch.bool)
+    allowed = torch.ones(rows, columns, dtype=torch.bool, device=query.device)
     if causal:
         allowed = torch.tril(allowed)
     if mask is not None:

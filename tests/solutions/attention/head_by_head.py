@@ -8,11 +8,13 @@ def attention(query, key, value, mask=None, causal=False):
     """Flatten the leading dimensions, attend in each, stack."""
     lead = query.shape[:-2]
     (rows, width), columns = query.shape[-2:], key.shape[-2]
-    allowed = torch.full((*lead, rows, columns), True)
+    allowed = torch.full((*lead, rows, columns), True, device=query.device)
     if mask is not None:
         allowed = allowed * mask
     if causal:
-        allowed = allowed * (torch.arange(rows)[:, None] >= torch.arange(columns)[None, :])
+        allowed = allowed * (
+            torch.arange(rows, device=query.device)[:, None] >= torch.arange(columns, device=query.device)[None, :]
+        )
     outputs = []
     for q, k, v, see in zip(
         query.reshape(-1, rows, width),

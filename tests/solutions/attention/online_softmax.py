@@ -16,7 +16,7 @@ def attention(query, key, value, mask=None, causal=False):
     peak = query.new_full((*lead, 1), -math.inf)
     total = query.new_zeros((*lead, 1))
     output = query.new_zeros((*lead, value.shape[-1]))
-    positions = torch.arange(queries).unsqueeze(-1)
+    positions = torch.arange(queries, device=query.device).unsqueeze(-1)
     for start in range(0, keys, BLOCK):
         stop = min(start + BLOCK, keys)
         scores = (query / math.sqrt(query.shape[-1])) @ key[..., start:stop, :].transpose(-1, -2)
@@ -24,7 +24,7 @@ def attention(query, key, value, mask=None, causal=False):
         if mask is not None:
             seen = seen & mask[..., start:stop]
         if causal:
-            seen = seen & (torch.arange(start, stop) <= positions)
+            seen = seen & (torch.arange(start, stop, device=query.device) <= positions)
         scores = torch.where(seen, scores, -math.inf)
         higher = torch.maximum(peak, scores.detach().amax(-1, keepdim=True))
         safe = torch.where(higher == -math.inf, 0.0, higher)
