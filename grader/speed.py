@@ -466,8 +466,8 @@ class Capped:
             return rejected
         Clocked(self._main).answer(trial, size, given)
         return Rejected(
-            f"{trial.name} did not get by at size {size:,} on {self._times:g} times the memory of the reference, which "
-            f"needs {self.need:.2g} MiB there. {MEMORY_HINT}",
+            f"{trial.name} did not get by at size {size:,} on {self._times:g} times the memory that the reference "
+            f"needs at size {trial.sizes[-1]:,}, {self.need:.2g} MiB. {MEMORY_HINT}",
             Verdict.MEMORY_LIMIT_EXCEEDED,
         )
 

@@ -238,7 +238,7 @@ def test_too_much_memory_is_told_with_what_is_allowed(timed, judged):
     report = judged(timed(), source + "    return np.sqrt(pairs[:, 0] ** 2 + 40)\n")
     verdict, message, _ = told(report)
     assert (verdict, report.verdict) == ("memory_limit_exceeded", "memory_limit_exceeded")
-    assert "on 8 times the memory of the reference" in message
+    assert "on 8 times the memory that the reference needs at size" in message
 
 
 def test_garbage_that_was_not_collected_is_no_fault(timed, judged):

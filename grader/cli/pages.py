@@ -31,7 +31,7 @@ _STYLES = {Verdict.ACCEPTED: "bold green", Verdict.INTERNAL_ERROR: "bold magenta
 _UNICODE = ("✓", "✗", "·")
 _ASCII = ("ok", "NO", "-")
 _POINTS = (("○", "●", "┊"), ("r", "y", "|"))
-_PLOT_WIDTH = 40
+_PLOT_WIDTH = 28
 
 
 def _marks() -> tuple[str, str, str]:
@@ -101,8 +101,9 @@ def _test(test: TestReport, told: set[str]) -> RenderableType:
     if not said and (test.message or test.explanation):
         lines.append(_indented("as above", "dim"))
     for speed in test.speed:
-        lines.append(_indented(safe(timing(speed)), "dim"))
-        lines.append(_indented(_plot(speed), ""))
+        if speed.outcome != "over":  # else the message says it
+            lines.append(_indented(safe(timing(speed)), "dim"))
+        lines.append(Padding(Text(_plot(speed), no_wrap=True), (0, 0, 0, 2)))
     told.update(said)
     return Group(*lines)
 
