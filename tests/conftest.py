@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import grader
@@ -18,7 +20,7 @@ from grader import exercise as exercises
 from grader import judge, local, suite  # noqa: F401 - the judge's child inherits what is imported here
 from grader.exercise import Exercise
 from grader.pool import Pool
-from grader.report import Report
+from grader.report import Report, Usage
 from worker import build
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -349,3 +351,14 @@ def sandbox_images() -> dict[str, str]:
     """Name the image of each kind, built if it is missing; one process builds, the others wait for it."""
     build.build([], "", print)
     return {kind: build.image_name(kind) for kind in build.KINDS}
+
+
+def without_measures(report: Report, other: Report) -> Report:
+    """Return the report without what was measured, which differs from run to run, and with the other's environment."""
+    tests = [
+        msgspec.structs.replace(each, speed=[], message=re.sub(r"\d[\d,.e+]*", "#", each.message))
+        if each.speed
+        else each
+        for each in report.tests
+    ]
+    return msgspec.structs.replace(report, usage=Usage(), environment=other.environment, tests=tests)
