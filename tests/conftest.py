@@ -20,7 +20,7 @@ from grader import exercise as exercises
 from grader import judge, local, suite  # noqa: F401 - the judge's child inherits what is imported here
 from grader.exercise import Exercise
 from grader.pool import Pool
-from grader.report import Report, Usage
+from grader.report import Report, Speed, Usage
 from worker import build
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -214,6 +214,27 @@ def write(root: Path, files: dict[str, str], name: str = "double") -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return folder
+
+
+def timed(*ratios: float) -> list[Speed]:
+    """Return what a report says of calls that took so many times the reference's time."""
+    return [
+        Speed(
+            call="double",
+            outcome="within",
+            pairs=16,
+            sizes=[128, 256],
+            seconds=[0.001 * ratio, 0.004 * ratio],
+            reference_seconds=[0.001, 0.004],
+            overhead_seconds=[0.0, 0.0],
+            ratio=ratio,
+            ratio_interval=(0.9 * ratio, 1.1 * ratio),
+            ratio_limit=24.0,
+            exponent=2.0,
+            exponent_interval=(1.9, 2.1),
+        )
+        for ratio in ratios
+    ]
 
 
 @pytest.fixture

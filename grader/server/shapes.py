@@ -176,6 +176,8 @@ class Place(Shape):
     name: str
     score: float
     max_score: float
+    speed_ratio: float | None
+    """How many times the reference's time it takes; of equal scores the lower comes first. Null: it was not timed."""
     reached_at: dt.datetime
 
 

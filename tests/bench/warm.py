@@ -1,4 +1,4 @@
-"""What a judging costs where one process judges again and again: `python tests/bench/warm.py`, two minutes, two cores.
+"""What a judging costs where one process judges again and again: `python -m tests.bench.warm`, two minutes, two cores.
 
     ready        a fresh sandbox: from the engine's start to the harness's answer, libraries imported
     verdict      a reference judged from the claim to the report, the judge's child forked for it; no speed limits
@@ -74,7 +74,7 @@ def main() -> int:
             slot.close()
     if options.json:
         sys.stdout.write(json.dumps({" ".join(key): figures for key, figures in samples.items()}, indent=1) + "\n")
-    missed = [key for key in samples if not report(key, samples[key], quiet=options.json)]
+    missed = [key for key in samples if not report(key, samples[key], ROWS[key[0]], quiet=options.json)]
     return bool(missed)
 
 
@@ -164,15 +164,15 @@ def work(exercise: Exercise, isolation: Isolation, begin: int, done: int) -> Non
         os._exit(status)
 
 
-def report(key: Key, figures: list[float], *, quiet: bool) -> bool:
+def report(key: Key, figures: list[float], unit: str, *, quiet: bool) -> bool:
     """Print a line; tells whether its target is met."""
     row, kind, where = key
-    low, median, high = statistics.quantiles(figures, n=4)
+    low, median, high = statistics.quantiles(figures, n=4, method="inclusive") if len(figures) > 1 else figures * 3
     target = TARGETS.get(key)
     met = target is None or (median >= target if row == "per second" else median <= target)
     if not quiet:
         wanted = f"target {target:g}{'' if met else '  MISSED'}" if target is not None else ""
-        text = f"{row:12} {kind:6} {where:12} {median:9.3g} [{low:.3g} to {high:.3g}] {ROWS[row]:3} {wanted}"
+        text = f"{row:12} {kind:6} {where:12} {median:9.3g} [{low:.3g} to {high:.3g}] {unit:3} {wanted}"
         sys.stdout.write(text.rstrip() + "\n")
     return met
 
