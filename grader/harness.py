@@ -472,15 +472,20 @@ class Harness:
 
     # --- requests, one method each
 
-    def op_hello(self, request: Node, decoder: Decoder) -> dict[str, str]:  # noqa: ARG002 - as every request
-        """Import what the exercise offers, then set the limits that hold from here on."""
-        self.max_answer_bytes = request["max_answer_bytes"]
+    def op_warm(self, request: Node, decoder: Decoder) -> dict[str, str]:  # noqa: ARG002 - as every request
+        """Import the libraries: all that can be done before the exercise is known, and more than once."""
         versions = {"python": sys.version.split()[0], "numpy": np.__version__}
         square = np.ones((128, 128))
         square @ square  # BLAS takes its working memory: no submission is charged for that
         keep_freed_memory()
         if request["torch"]:
             versions["torch"] = warm_torch()
+        return versions
+
+    def op_hello(self, request: Node, decoder: Decoder) -> dict[str, str]:
+        """Import what the exercise offers, then set the limits that hold from here on."""
+        self.max_answer_bytes = request["max_answer_bytes"]
+        versions = self.op_warm(request, decoder)
         if request["names"] or request["operators"]:
             self.ban = Ban(request["names"], request["operators"], self.violate)
         if self.ban is not None and request["torch"]:
@@ -825,8 +830,10 @@ def explain(error: BaseException) -> Node:
 @functools.cache
 def warm_torch() -> str:
     """Import PyTorch and compute a first gradient, in one thread; returns the version. A slot has done it already."""
+    gc.disable()  # nothing of it is garbage, and to look for some takes a tenth of the time
     import torch  # noqa: PLC0415 - not in every exercise
 
+    gc.enable()
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
     warm = torch.ones(2, 2, requires_grad=True)

@@ -19,14 +19,15 @@ import pytest
 
 from grader import __version__
 from grader.checkers import Disclosure, Margins
-from grader.engine import Engine, Process
+from grader.engine import Engine, Kind, Process
 from grader.exercise import Exercise, Wrong, points
 from grader.failures import Failures
-from grader.job import Done, Job
+from grader.job import Done, Job, Task
 from grader.mistakes import choose, coinciding
 from grader.oracle import Oracle, load_module
 from grader.proxy import Submission
 from grader.report import Environment, Report, Speed, TestReport, Usage
+from grader.sandbox import Sandbox
 from grader.session import Session
 from grader.source import read_source
 from grader.speed import Rival, Speedometer
@@ -88,42 +89,55 @@ class Outcome:
         )
 
 
-def run(
-    exercise: Exercise,
-    suite: str,
-    engine: Engine,
-    process: Process,
-    on_ready: Callable[[], None],
-    receive: Callable[[], Job],
-    on_phase: Callable[[str], None],
-) -> Done:
-    """Greet the sandbox, collect the tests, wait for the job, judge it, and return the report.
-
-    Raises OurFault before `on_ready` where the sandbox did not start, and nothing later.
-    """
-    if exercise.kind == "torch":
+def prepare(kind: Kind) -> None:
+    """Import what the judge of an exercise of `kind` computes with."""
+    if kind == "torch":
         import torch  # noqa: PLC0415 - only where the exercise needs it
 
         torch.set_num_threads(1)
+
+
+def run(
+    task: Task,
+    engine: Engine,
+    process: Process,
+    sandbox: Sandbox,
+    on_ready: Callable[[], None],
+    receive: Callable[[], Job],
+    on_phase: Callable[[str], None],
+) -> tuple[Done, Callable[[], None]]:
+    """Tell the sandbox its limits, collect the tests, wait for the job, judge it; return the report, and what is left.
+
+    What is left ends the sandboxes, once the report is on its way; it raises OurFault where they cannot be ended.
+    Raises OurFault before `on_ready` where the sandbox did not start, and nothing later.
+    """
+    exercise, suite = task
     session = Session(exercise, engine, Failures(exercise, disclose=suite == "public"))
-    session.open(process)
-    session.ready()
+    session.take(sandbox)
     on_ready()
     plugin = Plugin(exercise, suite, session, receive, on_phase)
+
+    def end() -> None:
+        try:
+            plugin.close()
+        finally:
+            session.end()
+
     try:
         plugin.execute()
-    finally:
-        plugin.close()
-    session.close()
-    plugin.log += session.trouble
-    usage = Usage(
-        wall_seconds=round(time.monotonic() - plugin.started, 4),
-        cpu_seconds=round(session.cpu_seconds, 4),
-        peak_memory_mib=round(session.peak_memory_mib, 1),
-        calls=session.calls,
-        sandboxes=session.opened,
-    )
-    return plugin.done(usage, environment(engine.name, session.versions, process.confinement))
+        session.close(leave=True)
+        plugin.log += session.trouble
+        usage = Usage(
+            wall_seconds=round(time.monotonic() - plugin.started, 4),
+            cpu_seconds=round(session.cpu_seconds, 4),
+            peak_memory_mib=round(session.peak_memory_mib, 1),
+            calls=session.calls,
+            sandboxes=session.opened,
+        )
+        return plugin.done(usage, environment(engine.name, session.versions, process.confinement)), end
+    except BaseException:
+        end()
+        raise
 
 
 def environment(engine: str, versions: dict[str, str], confinement: dict[str, str]) -> Environment:

@@ -3,6 +3,7 @@
 import os
 import resource
 import secrets
+import select
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from grader import wire
 from grader.engine import Ended, Pipes
-from grader.exercise import Limits
+from grader.exercise import Limits, Policy
 from grader.local import LocalEngine
 from grader.sandbox import Broken, Sandbox
 from grader.verdict import Verdict
@@ -262,6 +263,24 @@ def test_prints_are_kept_up_to_their_tail(hostile):
     call(sandbox)
     sandbox.close()
     assert sandbox.printed == "first\ufffdlast"
+
+
+def test_a_sandbox_that_waits_for_its_limits_may_print_until_it_ends():
+    """What a library warns of as it is imported is taken; the end is noticed; then limits are of no use."""
+    process = Hostile("os.write(2, b'a warning'); ask()")
+    sandbox = Sandbox(process, "numpy", None)
+    sandbox.warm()
+    select.select([process.prints], [], [], LONG)
+    assert sandbox.rests()
+    assert sandbox.printed == "a warning"
+    process.popen.kill()
+    select.select([process.prints], [], [], LONG)
+    assert not sandbox.rests()
+    sandbox.assign(LIMITS, Policy())
+    with pytest.raises(Broken) as caught:
+        sandbox.ready()
+    assert caught.value.verdict is Verdict.INTERNAL_ERROR
+    sandbox.close()
 
 
 def test_a_closed_sandbox_cannot_be_asked(hostile):

@@ -28,11 +28,12 @@ from pathlib import Path
 from grader.engine import Kind
 from grader.exercise import Isolation
 from tests.bench import untimed
-from tests.bench.warm import EXERCISES, ISOLATIONS, TARGETS, Key, busy, report
+from tests.bench.warm import EXERCISES, TARGETS, Key, busy, report
 from tests.store import cluster as databases
 from tests.worker import broker as brokers
 from tests.worker.service_processes import Service, below
 
+ISOLATIONS: tuple[Isolation, ...] = ("container", "fork")
 ALONE = 8
 _TICKS = os.sysconf("SC_CLK_TCK")
 UNITS = {"verdict": "ms", "per second": "", "machine CPU": "s", "worker CPU": "s"}
