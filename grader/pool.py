@@ -35,6 +35,7 @@ class Pool:
     def start(self, exercise: Exercise, *, suite: str = "hidden") -> judge.JudgeProcess:
         """Start judging, as `judge.start`; where forks will do, in those of a slot that comes back at the end."""
         judge.warm(exercise.kind)
+        judge.collect(exercise, suite)
         if "container" in (self._isolation, exercise.isolation):
             return judge.start(exercise, suite=suite, engine=self._asked, isolated=self._isolated)
         if self._engine is None:  # whoever waits for `started` is told what must be told
