@@ -12,6 +12,7 @@ missing outcomes and skipped tests are never a pass.
 
 import contextlib
 import fcntl
+import functools
 import gc
 import importlib
 import logging
@@ -551,6 +552,7 @@ def _engine(asked: str | Slots, kind: Kind, warn: Callable[[str], None], *, isol
     return asked if isinstance(asked, Slots) else choose(asked, kind, warn, isolated=isolated)
 
 
+@functools.cache
 def warm(kind: Kind) -> None:
     """Import what a judging of `kind` needs into this process, so that its children have it already."""
     one_thread()
@@ -559,6 +561,17 @@ def warm(kind: Kind) -> None:
         import torch  # noqa: PLC0415 - only where an exercise needs it
 
         torch.set_num_threads(1)
+    from grader.harness import use_large_pages  # noqa: PLC0415 - loads NumPy
+
+    use_large_pages()
+
+
+def collect(exercise: Exercise, suite: str) -> None:
+    """Import the tests into this process, which is warm, so that its children have their cases already."""
+    from grader import cases  # noqa: PLC0415 - loads pytest
+
+    cases.tests(exercise, suite)
+    cases.collect(exercise, suite)
 
 
 def one_thread() -> None:

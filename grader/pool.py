@@ -55,7 +55,6 @@ class Pool:
         """How many standbys of a size are kept, the one asked for last at the end."""
         self._leaving: list[judge.JudgeProcess] = []
         """Have nothing to do but to end their sandboxes."""
-        self._timed: dict[tuple[str, str, str], bool] = {}
 
     def start(self, exercise: Exercise, *, suite: str = "hidden") -> judge.JudgeProcess:
         """Start judging, as `judge.start`; where forks will do, in those of a slot that comes back at the end.
@@ -63,6 +62,7 @@ class Pool:
         Call it, and close what it gives, while there are no threads: both fork.
         """
         judge.warm(exercise.kind)
+        judge.collect(exercise, suite)
         judge.compile_mistakes(exercise)
         task = Task(exercise, suite)
         if self._engine is None:  # whoever waits for `started` is told what must be told
@@ -70,7 +70,7 @@ class Pool:
         self._engine.preload(exercise.kind)
         if "container" in (self._isolation, exercise.isolation) or not isinstance(self._engine, Forking):
             return self._start_standby(task)
-        wanted = _TIMED_SLOTS if self._is_timed(task) else 1
+        wanted = _TIMED_SLOTS if exercise.is_timed(suite) else 1
         lent = [self._take(self._engine, exercise).lend() for _ in range(wanted)]
         slots = Slots(self._engine.name, lent, strict=self._engine.strict)
         return judge.start(exercise, suite=suite, engine=slots, at_end=lambda: self._put_back(lent))
@@ -150,12 +150,6 @@ class Pool:
         standby.stop()
 
     # --- slots
-
-    def _is_timed(self, task: Task) -> bool:
-        key = task.exercise.name, task.exercise.version, task.suite
-        if key not in self._timed:
-            self._timed[key] = task.exercise.is_timed(task.suite)
-        return self._timed[key]
 
     def _take(self, engine: Forking, exercise: Exercise) -> Slot:
         for slot in reversed(self._idle):

@@ -503,3 +503,23 @@ def test_signals_do_not_reach_the_judge(judged, make_exercise):
     report = judged(make_exercise("function"), source)
     assert report.verdict is Verdict.RUNTIME_ERROR
     assert "signal 9" in report.tests[0].message
+
+
+LARGE_PAGES = """
+import os, sys, zlib
+import numpy as np
+from grader.harness import use_large_pages
+rows = [np.random.default_rng(i).bytes(1 << 20) for i in range(24)]
+before = [zlib.crc32(row) for row in rows]
+use_large_pages()
+child = os.fork()
+same = [zlib.crc32(row) for row in rows] == before
+if not child:
+    os._exit(same)
+sys.exit(not (same and os.waitstatus_to_exitcode(os.wait()[1]) == 1))
+"""
+
+
+def test_large_pages_change_nothing_but_the_pages():
+    """What a process has in memory is the same afterwards, and in its forks; where the kernel knows none, too."""
+    assert subprocess.run([sys.executable, "-c", LARGE_PAGES], check=False).returncode == 0
