@@ -139,7 +139,8 @@ class Ban:
                     if space not in libraries:
                         libraries[space] = torch._C._dispatch_library("IMPL", space, "", "the ban", 0)  # noqa: SLF001
                     lines = [line.partition(": registered") for line in dump(operator).splitlines()]
-                    registered = {key.removesuffix("[alias]") for key, found, _ in lines if found}
+                    keys = {key.removesuffix("[alias]") for key, found, _ in lines if found}
+                    registered = filter(str.isidentifier, keys)  # others are inactive: another lies above them
                     stub = self.stub("torch.ops." + operator.replace("::", "."))
                     for key in sorted({*registered, "CPU", "CUDA"} - {"debug", "Meta"}):
                         libraries[space].impl(name, key, stub)
