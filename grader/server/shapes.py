@@ -177,7 +177,7 @@ class Place(Shape):
     score: float
     max_score: float
     speed_ratio: float | None
-    """How many times the reference's time it takes; of equal scores the lower comes first. Null: it was not timed."""
+    """How many times the reference's time it takes, to two digits; the lower comes first. Null: not timed."""
     reached_at: dt.datetime
 
 

@@ -122,12 +122,12 @@ def test_a_board_has_times_where_they_are_limited(ada, world):
     ada.run("board", "double", "--as", "Countess")
     world.sent_and_judged(ada.learner)
     assert "time / reference" not in ada.run("board", "double").stdout
-    world.sent_and_judged(ada.learner, ratios=(1.254,))
+    world.sent_and_judged(ada.learner, ratios=(1.24,))
     (place,) = [line for line in ada.run("board", "double").stdout.splitlines() if "Countess" in line]
-    assert place.split()[3] == "1.25"
+    assert place.split()[3] == "1.2"
     assert "time / reference" in ada.run("board", "double").stdout
     board = json.loads(ada.run("board", "double", "--json").stdout)
-    assert [each["speed_ratio"] for each in board["places"] if each["name"] == "Countess"] == [1.254]
+    assert [each["speed_ratio"] for each in board["places"] if each["name"] == "Countess"] == [1.2]
 
 
 def test_cancel_withdraws_what_waits(ada, world):
