@@ -18,28 +18,26 @@ def quarters(rng, shape, dtype):
     return (rng.integers(-20, 21, size=shape) / 4).astype(dtype)
 
 
-def both_ways(shape):
-    """Name each axis once, alternately from the front and from the back; of one rank the shapes take turns."""
-    return [axis - len(shape) if (axis + sum(shape)) % 2 == 0 else axis for axis in range(len(shape))]
-
-
 @pytest.mark.points(2)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("spread", "rank"), [(0.1, 3), (1.0, 1), (1.0, 2), (8.0, 2), (8.0, 3)])
-def test_matches_the_definition(submission, reference, rng, spread, rank, dtype):
+@pytest.mark.parametrize("spread", [0.1, 1.0, 8.0])
+def test_matches_the_definition(submission, reference, rng, spread, dtype):
     """Agrees with the definition along the last axis, in shape, dtype and accuracy."""
-    shape = rng.integers(2, 9, size=rank)
-    x = (spread * rng.normal(size=shape)).astype(dtype)
-    assert_close(submission.softmax(x), reference.softmax(x))
+    for rank in (1, 2, 3):
+        shape = rng.integers(2, 9, size=rank)
+        x = (spread * rng.normal(size=shape)).astype(dtype)
+        assert_close(submission.softmax(x), reference.softmax(x))
 
 
 @pytest.mark.points(2)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_axis(submission, reference, rng, shape):
     """Works along every axis of arrays of rank 1 to 5, counted from the front and from the back."""
-    for axis in both_ways(shape):
+    for axis in range(len(shape)):
         x = 2 * rng.normal(size=shape)
-        assert_close(submission.softmax(x, axis=axis), reference.softmax(x, axis=axis))
+        want = reference.softmax(x, axis=axis)
+        assert_close(submission.softmax(x, axis=axis), want)
+        assert_close(submission.softmax(x, axis=axis - len(shape)), want)
 
 
 @pytest.mark.points(2)
@@ -104,12 +102,11 @@ def test_strided_inputs(submission, reference, rng, dtype):
     x = rng.normal(size=(4, 3, 5)).astype(dtype)
     g = rng.normal(size=(4, 3, 5)).astype(dtype)
     y = reference.softmax(x, axis=1)
+    grad = reference.softmax_backward(g, y, axis=1)
     for view in layouts(x):
         assert_close(submission.softmax(view, axis=1), y)
-    if dtype is np.float64:
-        grad = reference.softmax_backward(g, y, axis=1)
-        for one, other in zip(layouts(g), reversed(layouts(y.native)), strict=True):
-            assert_close(submission.softmax_backward(one, other, axis=1), grad)
+    for one, other in zip(layouts(g), reversed(layouts(y.native)), strict=True):
+        assert_close(submission.softmax_backward(one, other, axis=1), grad)
 
 
 @pytest.mark.points(1)
@@ -143,10 +140,12 @@ def test_backward_matches_the_gradient(submission, reference, rng, shape, dtype)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_backward_along_every_axis(submission, reference, rng, shape):
     """The backward function works along every axis of arrays of rank 1 to 5, from the front and from the back."""
-    for axis in both_ways(shape):
-        y = reference.exact.softmax(rng.normal(size=shape), axis=axis)
+    for axis in range(len(shape)):
+        y = reference.softmax(rng.normal(size=shape), axis=axis)
         g = rng.normal(size=shape)
-        assert_close(submission.softmax_backward(g, y, axis=axis), reference.softmax_backward(g, y, axis=axis))
+        want = reference.softmax_backward(g, y, axis=axis)
+        assert_close(submission.softmax_backward(g, y, axis=axis), want)
+        assert_close(submission.softmax_backward(g, y, axis=axis - len(shape)), want)
 
 
 @pytest.mark.points(1)

@@ -1,6 +1,6 @@
 """The betas are swapped: the first belongs to m, the second to v.
 
-Caught by test_many_steps, test_other_betas.
+Caught by test_hundreds_of_steps, test_other_betas.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """The bias correction always divides by 1 - beta: it must use beta to the power of the step number.
 
-Caught by test_many_steps.
+Caught by test_hundreds_of_steps.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """The update has the wrong sign: a step goes against the gradient.
 
-Caught by test_first_step, test_many_steps.
+Caught by test_first_step, test_hundreds_of_steps.
 """
 
 import numpy as np

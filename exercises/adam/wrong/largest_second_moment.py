@@ -1,6 +1,6 @@
 """The largest second moment so far is used, as AMSGrad does: Adam uses the present one.
 
-Caught by test_many_steps.
+Caught by test_hundreds_of_steps.
 """
 
 import numpy as np

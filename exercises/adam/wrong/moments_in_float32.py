@@ -1,6 +1,6 @@
 """The moments are float32, so float64 parameters lose half of their digits: give them the dtype of the array.
 
-Caught by test_many_steps.
+Caught by test_hundreds_of_steps.
 """
 
 import numpy as np

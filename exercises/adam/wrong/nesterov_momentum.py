@@ -1,6 +1,6 @@
 """The gradient is mixed into the corrected moment once more: that is Nadam, not Adam.
 
-Caught by test_many_steps.
+Caught by test_hundreds_of_steps.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Neither moment is bias-corrected: both start at 0, so the first steps have the wrong size.
 
-Caught by test_first_step, test_many_steps.
+Caught by test_first_step, test_hundreds_of_steps.
 """
 
 import numpy as np

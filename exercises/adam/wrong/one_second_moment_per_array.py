@@ -1,6 +1,6 @@
 """v averages over the whole array: every element has a second moment of its own.
 
-Caught by test_first_step, test_many_steps.
+Caught by test_first_step, test_hundreds_of_steps.
 """
 
 import numpy as np

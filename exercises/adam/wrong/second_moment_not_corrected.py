@@ -1,6 +1,6 @@
 """The second moment is not bias-corrected: the first steps are some thirty times too large.
 
-Caught by test_first_step, test_many_steps.
+Caught by test_first_step, test_hundreds_of_steps.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """v averages the square of m: it averages the square of the gradient.
 
-Caught by test_many_steps.
+Caught by test_hundreds_of_steps.
 """
 
 import numpy as np

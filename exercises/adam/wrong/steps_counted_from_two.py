@@ -1,6 +1,6 @@
 """The bias correction uses t + 1: at the first call of step t is 1.
 
-Caught by test_first_step, test_many_steps.
+Caught by test_first_step, test_hundreds_of_steps.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """The step number is raised after it is used: at the first step the correction divides by 1 - beta**0 = 0.
 
-Caught by test_first_step, test_many_steps.
+Caught by test_first_step, test_hundreds_of_steps.
 """
 
 import numpy as np
