@@ -1,4 +1,4 @@
-"""What a judging costs where one process judges again and again: `python -m tests.bench.warm`, four minutes, two cores.
+"""What a judging costs where one process judges again and again: `python -m tests.bench.warm`, ten minutes, two cores.
 
     start        a sandbox from nothing: from the engine's start until the libraries are imported
     ready        the sandbox of a judging: that of a standby, told its limits; a fork of a slot, from the order for it
