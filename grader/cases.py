@@ -10,11 +10,13 @@ import contextlib
 import functools
 import inspect
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
@@ -75,13 +77,37 @@ def collect(exercise: Exercise, suite: str) -> Cases | None:
 @functools.lru_cache(_MOST_SUITES)
 def _collect(path: Path, _version: str) -> Cases | None:
     collector = _Collector()
-    with contextlib.suppress(SystemExit):  # a file that exits while it is imported
+    with _not_swallowed(), contextlib.suppress(SystemExit):  # a file that exits while it is imported
         run_pytest(path, collector)
     module = sys.modules.pop(path.stem, None)  # files of other exercises have that name too
     plain = collector.items and not collector.failed and all(map(_is_plain, collector.items))
     if module is None or not plain or any(name.startswith("pytest_") for name in vars(module)):
         return None
     return Cases(module, tuple(map(_case, collector.items)))
+
+
+@contextlib.contextmanager
+def _not_swallowed() -> Iterator[None]:
+    """Call the handlers of signals that came meanwhile once more: pytest swallows what they raise, as Ctrl-C does."""
+    heard: list[tuple[int, FrameType | None]] = []
+    before = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in before.items() if callable(handler)}
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.append((number, frame))
+        handlers[number](number, frame)
+
+    if threading.current_thread() is not threading.main_thread():  # no handler runs in any other
+        handlers.clear()
+    try:
+        for number in handlers:
+            signal.signal(number, hear)
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for number, frame in heard:
+        handlers[number](number, frame)
 
 
 def tests(exercise: Exercise, suite: str) -> tuple[tuple[str, str, float], ...]:

@@ -1,5 +1,6 @@
 """Collecting the tests: pytest's names, in a form that the judge calls by itself, or nothing where only pytest can."""
 
+import signal
 import sys
 
 import pytest
@@ -81,6 +82,22 @@ def test_plain_cases_have_the_names_and_the_order_that_pytest_gives_them(make_ex
 def test_what_is_not_plain_is_left_to_pytest(make_exercise, what):
     """Fixtures, marks, classes and hooks of its own, or what cannot be collected; the process goes on."""
     assert cases.collect(make_exercise(changes=hidden(LEFT_TO_PYTEST[what])), "hidden") is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_not_lost_while_tests_are_collected(make_exercise, monkeypatch, number):
+    """What its handler raises ends the collection, and reaches who asked for it; the next one begins anew."""
+    sends = f"\n\nimport os, sys\nif not hasattr(sys, 'ended'):\n    os.kill(os.getpid(), {int(number)})\n"
+    exercise = make_exercise(changes=hidden(sends))
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            cases.collect(exercise, "hidden")
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+    monkeypatch.setattr(sys, "ended", True, raising=False)
+    assert len(plain(exercise).cases) == 5
 
 
 def test_files_of_two_exercises_do_not_mix(make_exercise):
