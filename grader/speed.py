@@ -503,7 +503,7 @@ class Speedometer:
 
     def _against_alone(self, trial: Trial, rival: Rival, samples: Samples) -> Samples:
         """Time the reference once more, with the submission gone; what it had slowed down counts as it is alone."""
-        self._session.leave()
+        self._session.retire()
         size = trial.sizes[-1]
         alone = [rival.answer(trial, size, trial.draw(size), self._sketch(size))[1] for _ in range(_ALONE + 1)][1:]
         slowed = float(np.median(samples.work[:, -1]) / max(np.median(alone), 1e-9))
@@ -585,8 +585,8 @@ class Capped:
             return rejected
         Clocked(self._main).answer(trial, size, given)
         return Rejected(
-            f"{trial.name} did not get by at size {size:,} on {self._times:g} times the memory of the reference, which "
-            f"needs {self.need:.2g} MiB there. {MEMORY_HINT}",
+            f"{trial.name} did not get by at size {size:,} on {self._times:g} times the memory that the reference "
+            f"needs at size {trial.sizes[-1]:,}, {self.need:.2g} MiB. {MEMORY_HINT}",
             Verdict.MEMORY_LIMIT_EXCEEDED,
         )
 

@@ -208,7 +208,8 @@ def test_busy_work_is_counted(timed, judged, steps, verdict):
     assert found == report.verdict == verdict, (message, measured)
     assert measured is not None
     if measured.pairs >= speed.LOOKS[0]:
-        assert measured.ratio == pytest.approx(steps / 40, rel=0.15)
+        low, high = measured.ratio_interval
+        assert 0.85 * low <= steps / 40 <= 1.15 * high
     assert measured.outcome == ("within" if verdict == "accepted" else "over")
     assert measured.sizes == [4000, 8000, 16000]
     assert len(measured.seconds) == len(measured.reference_seconds) == len(measured.overhead_seconds) == 3
@@ -238,7 +239,7 @@ def test_too_much_memory_is_told_with_what_is_allowed(timed, judged):
     report = judged(timed(), source + "    return np.sqrt(pairs[:, 0] ** 2 + 40)\n")
     verdict, message, _ = told(report)
     assert (verdict, report.verdict) == ("memory_limit_exceeded", "memory_limit_exceeded")
-    assert "on 8 times the memory of the reference" in message
+    assert "on 8 times the memory that the reference needs at size" in message
 
 
 def test_garbage_that_was_not_collected_is_no_fault(timed, judged):

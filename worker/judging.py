@@ -144,15 +144,16 @@ class Judges:
             return self._put_back(claim, error)
         else:
             self._faults.pop(claim.exercise, None)
-            process.close()
-            if held is not None and (reason := held.examine(thorough=report.verdict in _SUSPICIOUS)):
-                report = fault(exercise, report, f"the GPU {held.id} is at fault: {reason}")
+            if held is not None:
+                process.close()
+                if reason := held.examine(thorough=report.verdict in _SUSPICIOUS):
+                    report = fault(exercise, report, f"the GPU {held.id} is at fault: {reason}")
             return self._give_way(claim) if heartbeat.late() else self._end(claim, report, heartbeat)
         finally:
-            if process is not None:
-                process.close()
             if heartbeat is not None:
                 heartbeat.stop()
+            if process is not None:
+                process.close()
 
     @contextlib.contextmanager
     def _stoppable(self) -> Iterator[None]:

@@ -31,7 +31,7 @@ _STYLES = {Verdict.ACCEPTED: "bold green", Verdict.INTERNAL_ERROR: "bold magenta
 _UNICODE = ("✓", "✗", "·")
 _ASCII = ("ok", "NO", "-")
 _POINTS = (("○", "●", "┊"), ("r", "y", "|"))
-_PLOT_WIDTH = 40
+_PLOT_WIDTH = 28
 
 
 def _marks() -> tuple[str, str, str]:
@@ -101,8 +101,9 @@ def _test(test: TestReport, told: set[str]) -> RenderableType:
     if not said and (test.message or test.explanation):
         lines.append(_indented("as above", "dim"))
     for speed in test.speed:
-        lines.append(_indented(safe(timing(speed)), "dim"))
-        lines.append(_indented(_plot(speed), ""))
+        if speed.outcome != "over":  # else the message says it
+            lines.append(_indented(safe(timing(speed)), "dim"))
+        lines.append(Padding(Text(_plot(speed), no_wrap=True), (0, 0, 0, 2)))
     told.update(said)
     return Group(*lines)
 
@@ -208,14 +209,17 @@ def _other(judged: "Judged") -> list[str]:
 
 
 def board_page(places: "Iterable[Place]") -> Table:
-    """Lay out a leaderboard. Times are local."""
+    """Lay out a leaderboard, with the ratios to the reference's time where anybody was timed. Moments are local."""
+    places = list(places)
+    timed = any(each.speed_ratio is not None for each in places)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("rank", "name", "points", "reached"):
+    for heading in ("rank", "name", "points", *["time / reference"] * timed, "reached"):
         table.add_column(heading, header_style="dim", overflow="fold")
     for each in places:
         points = f"{number(each.score)}/{number(each.max_score)}"
+        ratio = "" if each.speed_ratio is None else f"{each.speed_ratio:.3g}"
         when = each.reached_at.astimezone().strftime("%Y-%m-%d %H:%M")
-        table.add_row(str(each.rank), Text(safe(each.name)), points, when)
+        table.add_row(str(each.rank), Text(safe(each.name)), points, *[ratio] * timed, when)
     return table
 
 

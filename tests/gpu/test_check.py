@@ -1,5 +1,6 @@
 """What `make gpu-check` says where it cannot begin, and where it takes what is missing from."""
 
+import platform
 import subprocess
 import sys
 import zipfile
@@ -28,7 +29,7 @@ def test_it_says_what_is_missing(tmp_path):
 def test_wheels_for_this_python_are_used(tmp_path, monkeypatch):
     """What is there already is left alone; what fits is unpacked; what is for another Python is not."""
     own = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    for name, tag in (("one", "py3-none-any"), ("two", f"{own}-{own}-manylinux_2_28_{check.platform.machine()}"),
+    for name, tag in (("one", "py3-none-any"), ("two", f"{own}-{own}-manylinux_2_28_{platform.machine()}"),
                       ("three", "cp399-cp399-manylinux_2_28_x86_64"), ("pytest", "py3-none-any")):  # fmt: skip
         with zipfile.ZipFile(tmp_path / f"{name}-1.0-{tag}.whl", "w") as wheel:
             wheel.writestr(f"{name}.py", "x = 1\n")

@@ -211,12 +211,11 @@ def test_a_server_that_is_not_there_is_told_without_its_password(run, where):
 @pytest.mark.parametrize("where", ["sqlite"], indirect=True)
 def test_operators_see_each_gpu_and_restore_one(run, where):
     """Model, driver, memory, worker, what runs on it, why it is in quarantine."""
-    about = {"driver": "580.65.06", "memory_mib": 81559}
     with closing(open_store(where)) as store:
         gpus = Gpus(store)
+        models = {"GPU-1": "NVIDIA H100", "GPU-2": "NVIDIA A100"}
         gpus.offer(
-            "one",
-            [records.Gpu(id=f"GPU-{n}", model=f"NVIDIA {name}", **about) for n, name in ((1, "H100"), (2, "A100"))],
+            "one", [records.Gpu(id=i, model=m, driver="580.65.06", memory_mib=81559) for i, m in models.items()]
         )
         gpus.quarantine("GPU-2", "an uncorrectable error")
     code, printed, _ = run("queue")

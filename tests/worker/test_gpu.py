@@ -247,7 +247,9 @@ def test_a_judging_has_a_gpu_and_lets_it_go(service, take, store):
     assert report.verdict is Verdict.ACCEPTED, report.log
     assert report.environment.device.startswith("NVIDIA H100")
     assert [(each.judging, each.quarantine) for each in Gpus(store).all()] == [(None, "")]
-    assert Gpus(store).lease([H100], "x", LONG).abandoned is False
+    leased = Gpus(store).lease([H100], "x", LONG)
+    assert leased is not None
+    assert not leased.abandoned
 
 
 def test_a_fault_after_a_judging_costs_nothing_but_time(service, take, store, machine):
