@@ -105,12 +105,15 @@ class Judged:
 def judge_all(
     exercise: Exercise, runs: Iterable[Run], engine: str = "local", *, isolated: bool = False
 ) -> Iterator[Judged]:
-    """Judge each of `runs` under a fresh seed; the next judge warms up while one works."""
+    """Judge each of `runs` under a fresh seed; the next judge warms up while one works, unless both need the GPU."""
     preload(exercise, engine)
     pool = Pool(engine, isolated=isolated, isolation="fork", standbys=1)  # the author's own files
     waiting = None
     try:
         for run in [*runs, None]:
+            if waiting is not None and exercise.device == "cuda":
+                yield _run(*waiting)
+                waiting = None
             process = pool.start(exercise, suite=run.suite) if run is not None else None
             if waiting is not None:
                 yield _run(*waiting)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from grader import judge, local
+from grader import gate, judge, local
 from grader.errors import ExerciseError, NoGpu, UsageError
+from grader.pool import Pool
 from grader.verdict import Verdict
 from tests.conftest import KINDS, TORCH
 from tests.gpus import A100, H100, Machine
@@ -30,6 +31,7 @@ def double(x, factor=2.0):
     """Return factor * x."""
     return factor * x if x.ndim == 1 else factor * x + 0 * (x @ x)
 '''
+TIMED = {"exercise.toml": TOML, "hidden_tests.py": TORCH["hidden_tests.py"] + SPEED, "reference": SLOW_REFERENCE}
 RIGHT = SLOW_REFERENCE.encode()
 SLOW = RIGHT.replace(b"0 * (x @ x)", b"sum(0 * (x @ x) for _ in range(12))")
 STALE = (
@@ -70,8 +72,7 @@ def exercise(make_exercise):
 @pytest.fixture
 def timed(make_exercise):
     """Return the same with a test of speed."""
-    changes = {"exercise.toml": TOML, "hidden_tests.py": TORCH["hidden_tests.py"] + SPEED, "reference": SLOW_REFERENCE}
-    return make_exercise("torch", changes).on("cuda")
+    return make_exercise("torch", TIMED).on("cuda")
 
 
 def test_the_first_device_is_the_default_and_another_may_be_chosen(make_exercise):
@@ -131,7 +132,7 @@ def test_without_a_gpu_nothing_begins(machine, exercise):
 
 
 def test_two_judgings_at_once_have_a_gpu_each(machine, exercise):
-    """A third finds none; it is the judge's process that holds one, to its end."""
+    """A third finds none; it is the judge's process that holds one, to its end. What the gate judges takes turns."""
     machine.add(A100, "NVIDIA A100-SXM4-80GB")
     first, second, third = (judge.start(exercise) for _ in range(3))
     try:
@@ -145,7 +146,29 @@ def test_two_judgings_at_once_have_a_gpu_each(machine, exercise):
     finally:
         for process in (first, second, third):
             process.close()
-    assert judge.judge(exercise, TORCH["reference"].encode()).verdict is Verdict.ACCEPTED
+    del machine.boards[A100]
+    machine.tell()
+    runs = gate.judge_all(exercise, [gate.Run(name, TORCH["reference"].encode()) for name in ("one", "another")])
+    assert [each.report.verdict for each in runs] == [Verdict.ACCEPTED] * 2
+
+
+def test_no_standby_serves_on_a_gpu(machine, exercise):
+    """One waits for a file on the CPU, of the same size; it holds no GPU, and is left alone."""
+    source = TORCH["reference"].encode()
+    pool, devices = Pool("local", isolated=False, isolation="container", standbys=1), []
+    try:
+        for each in (exercise.on("cpu"), exercise):
+            process = pool.start(each)
+            try:
+                report = process.run(source, seed="5" * 32)
+            finally:
+                process.close()
+            assert report.verdict is Verdict.ACCEPTED, report.log
+            devices.append(report.environment.device[:11])
+            pool.settle()
+    finally:
+        pool.close()
+    assert devices == ["", "NVIDIA H100"]
 
 
 def test_work_on_any_stream_is_waited_for(machine, exercise):
@@ -231,9 +254,12 @@ def test_fast_and_wrong_is_wrong(machine, timed, source):
     assert (report.verdict, report.tests[-1].message[-9:]) == (Verdict.WRONG_ANSWER, "is wrong.")
 
 
-def test_no_verdict_on_speed_where_the_gpu_is_throttled(machine, timed):
-    """It is our fault, tried again, and told; a wrong file is wrong all the same."""
+def test_no_verdict_on_speed_where_the_gpu_is_throttled(machine, make_exercise, monkeypatch):
+    """It is our fault, and told; a wrong file is wrong all the same."""
+    timed = make_exercise("torch", {**TIMED, "hidden_tests.py": TIMED["hidden_tests.py"].replace("512", "128")})
+    timed = timed.on("cuda")
     machine.change(H100, **{"clocks_event_reasons.sw_thermal_slowdown": "Active"})
+    monkeypatch.setattr(judge, "_TRIES", 1)
     report = judge.judge(timed, SLOW)
     assert report.verdict is Verdict.INTERNAL_ERROR
     assert "it is too hot" in report.log

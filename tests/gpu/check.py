@@ -127,12 +127,14 @@ def missing() -> str:
     if absent:
         return f"not to be imported: {', '.join(absent)}; put wheels for this Python into {ROOT / 'wheels'}"
     if shutil.which("nvidia-smi") is None:
-        return "there is no nvidia-smi on the path"
+        return "this machine shows no NVIDIA GPU: there is no nvidia-smi on the path"
     look = "import numpy, torch; assert torch.cuda.is_available(), 'PyTorch sees no GPU'; print(torch.version.cuda)"
     ran = subprocess.run([sys.executable, "-I", "-c", look], capture_output=True, text=True, check=False)
     if ran.returncode:
         return f"`{sys.executable} -I` has no PyTorch that sees a GPU: {ran.stderr.strip().rpartition(chr(10))[2]}"
-    return ""
+    from grader import gpu
+
+    return "" if gpu.found() else "nvidia-smi shows no GPU that may be used; see GRADER_DOCKER_GPUS"
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ def test_it_says_what_is_missing(tmp_path):
 
     done = run()
     assert (done.returncode, done.stdout) == (2, "")
-    assert "gpu-check cannot begin: there is no nvidia-smi on the path" in done.stderr
+    assert "gpu-check cannot begin: this machine shows no NVIDIA GPU: there is no nvidia-smi on the path" in done.stderr
     done = run("-S")
     assert done.returncode == 2
     assert "not to be imported: torch, numpy, pytest, msgspec; put wheels for this Python into" in done.stderr

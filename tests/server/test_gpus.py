@@ -23,6 +23,18 @@ def gpus(world):
     return Gpus(world.store)
 
 
+@pytest.fixture(autouse=True)
+def change(client, monkeypatch):
+    """Return a function that changes settings; at first the server is one whose workers judge."""
+    service = client.app.state.service
+
+    def change(**values):
+        monkeypatch.setattr(service, "settings", service.settings.model_copy(update=values))
+
+    change(embedded=False)
+    return change
+
+
 def send(client, headers, **changes):
     """Send a submission as JSON."""
     return client.post("/v1/submissions", headers=headers, json=SENT | changes)
@@ -73,10 +85,10 @@ def test_where_no_gpu_is_offered_it_waits_and_is_told_so(client, ada, world, gpu
     assert world.store.waiting() == {"cpu": 1, "gpu": 2}
 
 
-def test_or_it_is_refused_where_the_server_says_so(client, ada, world, gpus, monkeypatch):
-    """GRADER_WITHOUT_GPU=refuse: nothing is stored, until a worker offers one."""
-    settings = client.app.state.service.settings.model_copy(update={"without_gpu": "refuse"})
-    monkeypatch.setattr(client.app.state.service, "settings", settings)
+@pytest.mark.parametrize("setting", [{"without_gpu": "refuse"}, {"embedded": True}], ids=lambda each: next(iter(each)))
+def test_or_it_is_refused_where_the_server_says_so(client, ada, world, gpus, change, setting):
+    """GRADER_WITHOUT_GPU=refuse, or a server without workers: nothing is stored, until a worker offers one."""
+    change(**setting)
     problem(send(client, ada, device="cuda"), 503, "E6130")
     assert world.store.waiting() == {}
     assert send(client, ada).status_code == 202

@@ -214,9 +214,7 @@ def test_operators_see_each_gpu_and_restore_one(run, where):
     with closing(open_store(where)) as store:
         gpus = Gpus(store)
         models = {"GPU-1": "NVIDIA H100", "GPU-2": "NVIDIA A100"}
-        gpus.offer(
-            "one", [records.Gpu(id=i, model=m, driver="580.65.06", memory_mib=81559) for i, m in models.items()]
-        )
+        gpus.offer("one", [records.Gpu(id=i, model=m, driver="580.65.06", memory_mib=81559) for i, m in models.items()])
         gpus.quarantine("GPU-2", "an uncorrectable error")
     code, printed, _ = run("queue")
     assert code == 0
