@@ -569,6 +569,11 @@ CATALOGUE = {
         "The submission is for one, and this server does not let it wait for one (GRADER_WITHOUT_GPU=refuse).",
         "Try again later, or submit with --device cpu where the exercise has both.",
     ),
+    "E6131": Entry(
+        "the exercise is not judged by a server yet",
+        "Submissions bring kernels for a GPU, and no sandbox that isolates has what compiles them; see docs/gpu.md.",
+        "Submit without a server, on a machine with a GPU.",
+    ),
     "cancelled": Entry(
         "verdict: withdrawn before it was judged",
         "`grader cancel` took it out of the queue: it is not scored, no attempt is used.",

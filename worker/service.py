@@ -124,7 +124,7 @@ def serve(queues: Sequence[str], concurrency: int | None) -> int:
     _log_as_json()
     store, catalogue = open_store(settings.database), Catalogue()
     longest_seconds = _prepare(settings.engine, catalogue)
-    found = _found() if "gpu" in queues else []
+    found = _found(settings.engine) if "gpu" in queues else []
     before = gpu.begin(store, found)
     alone = len(found) if queues == ["gpu"] else len(os.sched_getaffinity(0))
 
@@ -177,8 +177,9 @@ def _prepare(engine: str, catalogue: Catalogue) -> float:
     return max((longest(each.limits) for each in found), default=0.0)
 
 
-def _found() -> list[Gpu]:
-    """Return this machine's GPUs. Raises NoGpu E4130."""
+def _found(engine: str) -> list[Gpu]:
+    """Return this machine's GPUs. Raises NoGpu E4130, OurFault E4134 where the engine could not use them."""
+    choose(engine, "torch", log.warning, isolated=True, needs=frozenset({"cuda"}))
     if not (found := gpus.found()):
         hint = "see nvidia-smi, and GRADER_DOCKER_GPUS; `grader worker --queues cpu` needs none"
         cause = "nvidia-smi is missing, or shows none that may be used"

@@ -103,6 +103,13 @@ def _store(on: Service, learner: str, sent: Upload, key: str, received_at: dt.da
     exercise = on.catalogue.load(sent.exercise).on(sent.device)
     if on.settings.is_closed(exercise.name):
         raise NotAllowed("E6105", f"{exercise.name} takes no submissions now", hint="ask who teaches the course")
+    if exercise.compiles:
+        raise NotAllowed(
+            "E6131",
+            f"{exercise.name} is not judged by a server yet",
+            cause="submissions bring kernels, and no sandbox that isolates can compile them",
+            hint="grader submit --server none, on a machine with a GPU",
+        )
     on.submitting.take(learner, "submissions")
     source = sent.source
     if sent.filename.lower().endswith(notebook.SUFFIX):

@@ -11,6 +11,7 @@ import pytest
 from grader import exercise as exercises
 from grader import gpu as gpus
 from grader import local
+from grader.errors import NoGpu, OurFault
 from grader.owner import me
 from grader.pool import Pool
 from grader.server.catalogue import Catalogue
@@ -20,6 +21,7 @@ from grader.verdict import Verdict
 from tests.conftest import TORCH, write
 from tests.gpus import A100, H100, Machine
 from worker import gpu, scrub
+from worker import service as services
 from worker.judging import Judges
 
 ECC = "ecc.errors.uncorrected.volatile.total"
@@ -182,6 +184,18 @@ def test_a_fault_at_the_start_is_seen(machine, store, quarantine):
     lane = gpu.Lane(store, found, gpu.begin(store, found), LONG)
     assert quarantine() == "remapped_rows.failure is Yes"
     assert lane.take() is None
+
+
+def test_a_worker_that_could_judge_nothing_on_a_gpu_does_not_start(machine):
+    """Its engine has no CUDA in its sandboxes; or the machine shows no GPU."""
+    with pytest.raises(OurFault) as caught:
+        services._found("docker")
+    assert caught.value.code == "E4134"
+    assert [each.id for each in services._found("bubblewrap")] == [H100]
+    machine.boards.clear()
+    machine.tell()
+    with pytest.raises(NoGpu):
+        services._found("bubblewrap")
 
 
 def test_a_machine_without_cuda_s_library_cannot_clean():
