@@ -12,6 +12,7 @@ from grader.server.limits import Buckets
 from grader.server.settings import Settings
 from grader.server.watch import Watch
 from grader.store import Store
+from grader.store.courses import Courses
 from grader.store.identity import Identity
 
 _BURST = 1 / 3
@@ -36,6 +37,7 @@ class Service:
         self.settings = settings
         self.store = store
         self.identity = Identity(store)
+        self.courses = Courses(store)
         self.bell = bell
         self.catalogue = Catalogue()
         self.submitting = Buckets(settings.submissions_per_minute, settings.submissions_per_minute * _BURST)
