@@ -20,8 +20,9 @@ def callbacks_in(value: Any) -> list[Callback]:
     """List the callbacks in nested arguments."""
     if isinstance(value, Callback):
         return [value]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return [callback for part in parts for callback in callbacks_in(part)]
+    if isinstance(value, (list, tuple)):
+        return [callback for part in value for callback in callbacks_in(part)]
+    return [callback for part in value.values() for callback in callbacks_in(part)] if isinstance(value, dict) else []
 
 
 def answer_callback(callbacks: dict[int, Callback], number: int, arguments: Any, nonce: str) -> list[memoryview]:

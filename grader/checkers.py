@@ -79,21 +79,21 @@ def tolerance(want: Expected) -> np.ndarray:
     """Return the allowed absolute error of each element of `want.want`; raises OracleError if it allows anything."""
     honest, ulps = _NARROW if want.dtype in ("float16", "bfloat16") else _WIDE
     unit, tiny = UNIT_ROUNDOFF[want.dtype], _TINY[want.dtype]
-    scale = _over_rows(np.max, np.where(np.isfinite(want.want), np.abs(want.want), 0.0))
-    loss = _over_rows(np.max, want.loss)
-    response = _over_rows(np.max, want.response)
+    scale = _rows(np.where(np.isfinite(want.want), np.abs(want.want), 0.0))
+    loss, response = _rows(want.loss), _rows(want.response)
     # One row may be exact by luck: no row is held to less than what the median row loses, relative to its size. Rows
     # far smaller than others do not count there: what underflows loses all of itself, and would excuse every row.
-    largest = float(np.max(scale, initial=0.0))
+    largest = float(np.maximum.reduce(scale, axis=None, initial=0.0))
     counted = scale > _COUNTED * largest
     typical = _median(loss[counted] / scale[counted])
     lost = honest * np.maximum(np.maximum(loss, typical * scale), response)
-    if largest > tiny and float(np.max(lost)) > _MOST[want.dtype] * largest:
+    if largest > tiny and (most := float(np.maximum.reduce(lost, axis=None))) > _MOST[want.dtype] * largest:
         raise OracleError(
-            f"the tolerance would be {np.max(lost) / largest:.1g} of the largest value wanted, and prove nothing: "
+            f"the tolerance would be {most / largest:.1g} of the largest value wanted, and prove nothing: "
             "the inputs are near a kink, or rounding decides the answer"
         )
-    allowed: np.ndarray = lost + ulps * 2 * unit * scale + ulps * tiny
+    allowed = np.empty(want.want.shape)
+    allowed[...] = lost + ulps * 2 * unit * scale + ulps * tiny
     return allowed
 
 
@@ -103,10 +103,9 @@ def _median(values: np.ndarray) -> float:
     return float(ordered[(ordered.size - 1) // 2] + ordered[ordered.size // 2]) / 2 if ordered.size else 0.0
 
 
-def _over_rows(reduce: Callable[..., Any], array: np.ndarray) -> np.ndarray:
-    if array.size == 0 or array.ndim == 0:
-        return array
-    return np.broadcast_to(reduce(array, axis=-1, keepdims=True), array.shape)
+def _rows(array: np.ndarray) -> np.ndarray:
+    """Return the largest value of each row, as (..., 1); of 0-d and empty arrays all values."""
+    return array if array.size == 0 or array.ndim == 0 else np.maximum.reduce(array, axis=-1, keepdims=True)
 
 
 def assert_close(got: Any, want: Any, names: Sequence[str] | None = None) -> None:
@@ -179,12 +178,16 @@ def _compare(got: Any, want: Expected, name: str, *, disclose: bool = False) -> 
             raise Rejected(f"{name} is wrong in {describe(wrong)}.{shown}")
         return
     allowed = tolerance(want)
+    with np.errstate(all="ignore"):
+        error = np.abs(found - want.want)
+        if (error <= allowed).all():  # so that all is finite
+            Margins.note(float(np.maximum.reduce(error / allowed, axis=None)), passed=True)
+            return
     finite = np.isfinite(want.want)
     if np.any(strange := finite & ~np.isfinite(found)):
         kind = "NaN" if np.any(np.isnan(found[strange])) else "infinite"
         raise Rejected(f"{name} is {kind} where it should be finite: in {describe(strange)}.{shown}")
     with np.errstate(all="ignore"):
-        error = np.abs(found - want.want)
         within = np.where(finite, error <= allowed, (found == want.want) | (np.isnan(found) & np.isnan(want.want)))
         ratio = np.where(finite, error / allowed, np.where(within, 0.0, np.inf))
     passed = bool(np.all(within))
@@ -200,7 +203,8 @@ def _compare(got: Any, want: Expected, name: str, *, disclose: bool = False) -> 
 def _size_of(error: np.ndarray, ratio: np.ndarray, allowed: np.ndarray, want: np.ndarray) -> str:
     """Say how large the worst error is, relative to its row: in absolute terms it could give a value away."""
     worst = int(np.argmax(np.where(np.isfinite(want), ratio, -1.0)))
-    scale = float(_over_rows(np.max, np.where(np.isfinite(want), np.abs(want), 0.0)).flat[worst])
+    rows = _rows(np.where(np.isfinite(want), np.abs(want), 0.0))
+    scale = float(np.broadcast_to(rows, want.shape).flat[worst])
     if scale == 0 or error.flat[worst] > 1e6 * scale:
         return "The error is far larger than the values expected."
     row = (
@@ -241,7 +245,7 @@ def _check_form(got: Any, want: Expected, name: str) -> None:
         raise Rejected(f"{name} has the dtype {dtype}; bool is expected.")
 
 
-def assert_gradients(
+def assert_gradients(  # noqa: PLR0913 - by keyword
     got: Any,
     want: Any,
     *,
@@ -250,21 +254,25 @@ def assert_gradients(
     cotangent: Any,
     rng: np.random.Generator,
     names: Sequence[str] | None = None,
+    batched: bool = False,
 ) -> None:
     """Reject unless the gradients `got` agree with `want`, which must agree with directional finite differences.
 
     got, want: one gradient, or a sequence with one for each array of `at`. forward: a float64 function of the arrays
-    `at`, built on `reference.exact`. cotangent: like forward's output (1.0 for a loss). One random direction for each
-    gradient makes the cost independent of the number of parameters. The differences come first, so that a reference
-    which contradicts its own forward is found (OracleError) whatever the submission says; what then lies within the
-    tolerance of `want` agrees with the differences as well.
+    `at`, built on `reference.exact`; where `batched`, of several of each along a first axis. cotangent: like forward's
+    output (1.0 for a loss). One random direction for each gradient makes the cost independent of the number of
+    parameters. The differences come first, so that a reference which contradicts its own forward is found (OracleError)
+    whatever the submission says; what then lies within the tolerance of `want` agrees with the differences as well.
     """
     got = got if isinstance(got, tuple) else (got,)
     want = tuple(want) if isinstance(want, tuple | list) else (want,)
     points = [to_numpy(plain(array)) for array in at]
-    differences = Differences(forward, points, to_numpy(plain(cotangent)), rng)
-    for i, wanted in enumerate(want):
-        differences.check(i, wanted.want, rng.normal(size=points[i].shape))
+    differences = Differences(forward, points, to_numpy(plain(cotangent)), rng, batched=batched)
+    directions = [rng.normal(size=points[i].shape) for i in range(len(want))]
+    if batched:
+        differences.begin(directions)
+    for i, (wanted, direction) in enumerate(zip(want, directions, strict=True)):
+        differences.check(i, wanted.want, direction)
     assert_close(got, want, names or ("The gradient",) if len(want) == 1 else names)
 
 
@@ -272,18 +280,33 @@ class Differences:
     """Directional finite differences of a float64 function, and how far they can be trusted."""
 
     def __init__(
-        self, forward: Callable[..., Any], points: list[np.ndarray], weight: np.ndarray, rng: np.random.Generator
+        self,
+        forward: Callable[..., Any],
+        points: list[np.ndarray],
+        weight: np.ndarray,
+        rng: np.random.Generator,
+        *,
+        batched: bool = False,
     ) -> None:
         """Measure the noise of `forward` at `points`: what it makes of changes by an ulp."""
         self._forward = forward
         self._points = points
         self._weight = weight
+        self._batched = batched
+        self._ready: dict[tuple[int, float], list[np.ndarray]] = {}
         unit = UNIT_ROUNDOFF["float64"]
-        terms = self._terms(points)
         near = [[p * (1 + 2 * unit * rng.uniform(-1, 1, size=p.shape)) for p in points] for _ in range(3)]
+        terms, *others = self._terms([points, *near])
         with np.errstate(all="ignore"):
-            moved = [abs(float(np.sum(self._terms(others) - terms))) for others in near]
+            moved = [abs(float(np.sum(other - terms))) for other in others]
         self._noise = 64 * unit * float(np.sum(np.abs(terms))) + 8 * max(moved)
+
+    def begin(self, directions: list[np.ndarray]) -> None:
+        """Evaluate at once what the first step in each direction needs, which is enough for most."""
+        steps = [_STEPS[0] * self._size(index) for index in range(len(directions))]
+        ends = [self._ends(i, direction, steps[i], steps[i] / 2) for i, direction in enumerate(directions)]
+        terms = iter(self._terms([place for places in ends for place in places]))
+        self._ready = {(i, step): [next(terms) for _ in ends[i]] for i, step in enumerate(steps)}
 
     def check(self, index: int, gradient: np.ndarray, direction: np.ndarray) -> None:
         """Raise OracleError unless `gradient` in points[index] has the slope that the differences find."""
@@ -304,12 +327,10 @@ class Differences:
         smooth at one scale of the inputs may not be at another.
         """
         found = []
-        size = max(
-            1.0, float(np.max(np.abs(self._points[index]), initial=0.0, where=np.isfinite(self._points[index]))) / 100
-        )
+        size = self._size(index)
         for relative in _STEPS:
             step = relative * size
-            wide, narrow = self._quotient(index, direction, step), self._quotient(index, direction, step / 2)
+            wide, narrow = self._quotients(index, direction, step, step / 2)
             bend, rounding = abs(narrow - wide), self._noise / step
             found.append((bend + rounding, narrow + (narrow - wide) / 3))
             if bend <= max(enough, rounding):
@@ -317,17 +338,34 @@ class Differences:
         uncertain, slope = min((pair for pair in found if np.isfinite(pair).all()), default=(0.0, float("nan")))
         return slope, uncertain
 
-    def _quotient(self, index: int, direction: np.ndarray, step: float) -> float:
-        up, down = (
-            [point + sign * step * direction if i == index else point for i, point in enumerate(self._points)]
-            for sign in (1, -1)
-        )
+    def _quotients(self, index: int, direction: np.ndarray, *steps: float) -> list[float]:
+        """Return the central difference quotient for each step."""
+        terms = self._ready.get((index, steps[0])) or self._terms(self._ends(index, direction, *steps))
         with np.errstate(all="ignore"):
-            return float(np.sum(self._terms(up) - self._terms(down))) / (2 * step)
+            return [
+                float(np.sum(up - down)) / (2 * step)
+                for up, down, step in zip(terms[::2], terms[1::2], steps, strict=True)
+            ]
 
-    def _terms(self, points: list[np.ndarray]) -> np.ndarray:
+    def _ends(self, index: int, direction: np.ndarray, *steps: float) -> list[list[np.ndarray]]:
+        """Return the places a step to either side of the points, for each of `steps`."""
+        return [
+            [point + sign * step * direction if i == index else point for i, point in enumerate(self._points)]
+            for step in steps
+            for sign in (1, -1)
+        ]
+
+    def _size(self, index: int) -> float:
+        """Return what steps are relative to: a hundredth of the largest element, and no less than 1."""
+        point = self._points[index]
+        return max(1.0, float(np.max(np.abs(point), initial=0.0, where=np.isfinite(point))) / 100)
+
+    def _terms(self, places: list[list[np.ndarray]]) -> list[np.ndarray]:
+        """Return the weighted outputs at each of several places."""
         with np.errstate(all="ignore"):
-            return np.asarray(to_numpy(self._forward(*points)) * self._weight)
+            if self._batched:
+                return list(to_numpy(self._forward(*map(np.stack, zip(*places, strict=True)))) * self._weight)
+            return [np.asarray(to_numpy(self._forward(*points)) * self._weight) for points in places]
 
 
 def assert_autograd(

@@ -6,6 +6,7 @@
     isolated GRADER_ISOLATED  `yes`: refuse an engine that does not isolate, as a server does
     isolation GRADER_ISOLATION `fork`: a sandbox may be a fork of a process that has the libraries loaded, which is
                               quick; `container`, the default: each is started anew
+    standbys GRADER_STANDBYS  how many sandboxes each process that judges again and again may keep started ahead (3)
     server   GRADER_SERVER    address of the server that judges; `none`: this machine does, whatever follows here
 
 The folder's file is `.grader.toml` in the current folder or the nearest one above it; the user's is
@@ -37,9 +38,11 @@ SETTINGS = {
     "engine": "GRADER_ENGINE",
     "isolated": "GRADER_ISOLATED",
     "isolation": "GRADER_ISOLATION",
+    "standbys": "GRADER_STANDBYS",
     "server": "GRADER_SERVER",
 }
 MAX_LEARNER = 100
+MOST_STANDBYS = 64
 NO_SERVER = "none"
 FOLDER_FILE = ".grader.toml"
 _SECRET_BYTES = 32
@@ -60,6 +63,8 @@ class Config:
     """Empty where nothing says: `auto` for submissions, `local` for an author's own files."""
     isolated: bool = False
     isolation: Isolation = "container"
+    standbys: int = 3
+    """One with PyTorch takes 250 MB, one with NumPy 50."""
 
     @property
     def database(self) -> Path:
@@ -111,6 +116,7 @@ def read(engine: str = "") -> Config:
         engine=_engine(*((engine, "--engine") if engine else found["engine"])),
         isolated=_yes(*found["isolated"]),
         isolation=_isolation(*found["isolation"]),
+        standbys=_standbys(*found["standbys"]),
     )
 
 
@@ -208,6 +214,15 @@ def _isolation(value: str, origin: str) -> Isolation:
         hint = "set GRADER_ISOLATION to container or fork"
         raise UsageError("E2127", f"isolation is container or fork, not {value!r}", cause=origin, hint=hint)
     return "fork" if value == "fork" else "container"
+
+
+def _standbys(value: str, origin: str) -> int:
+    if not value:
+        return Config.standbys
+    if not re.fullmatch("[0-9]{1,2}", value) or int(value) > MOST_STANDBYS:
+        hint = f"set GRADER_STANDBYS to a whole number from 0 to {MOST_STANDBYS}"
+        raise UsageError("E2128", f"standbys is a small number, not {value!r}", cause=origin, hint=hint)
+    return int(value)
 
 
 def _learner(value: str, origin: str) -> str:

@@ -18,6 +18,8 @@ Kind = Literal["numpy", "torch"]
 KINDS: tuple[Kind, ...] = ("numpy", "torch")
 ISOLATING = ("docker", "bubblewrap")
 NAMES = ("auto", *ISOLATING, "local")
+LONGEST_WAIT = 600.0
+"""Seconds for which a sandbox that was started ahead waits to be used; then it ends."""
 MODULES: dict[Kind, list[str]] = {
     "numpy": ["numpy"],
     "torch": [
@@ -69,12 +71,18 @@ class Process(Protocol):
     def cpu_seconds(self) -> float:
         """Return the processor time used so far, by the kernel's accounting; NaN where it cannot be known finely."""
 
+    def spent(self) -> tuple[float, float] | None:
+        """Return processor seconds and the most MiB used so far; None where only `kill` can tell."""
+
+    def is_current(self) -> bool:
+        """Tell whether a sandbox that is started now would hold the same: a new image may have been built since."""
+
     def kill(self) -> Ended:
         """End every process in the sandbox, release what it held, say how it ended. Safe to call twice."""
 
 
 class Pipes:
-    """The reading half of `Process`, for engines whose descriptors are pipes."""
+    """What is alike in each `Process` whose descriptors are pipes and whose files are this installation's."""
 
     answers: int
     prints: int
@@ -89,6 +97,14 @@ class Pipes:
     def read_prints(self) -> bytes:
         """Read what was printed; nothing at the end. Raises BlockingIOError."""
         return os.read(self.prints, 1 << 16)
+
+    def spent(self) -> tuple[float, float] | None:
+        """Know nothing before the end."""
+        return None
+
+    def is_current(self) -> bool:
+        """Say yes: what is installed changes with the judge's own process."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -112,6 +128,9 @@ class Engine(Protocol):
 
     def start(self, kind: Kind, limits: Limits) -> Process:
         """Start a harness process that offers the libraries of `kind` under `limits`. Raises OurFault."""
+
+    def preload(self, kind: Kind) -> None:
+        """Import and work out what `start` needs, so that processes which are forked from here have it."""
 
     def check(self, kind: Kind) -> None:
         """Raise OurFault where this machine cannot start a sandbox of `kind`: quick, and leaves nothing behind."""

@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ _MAX_LIMIT = 100_000
 _MAX_NAME = 60
 _BANNED_NAME = re.compile(r"(?=.*[A-Za-z_]{3})[\w*?]+", re.ASCII)
 _BANNED_OPERATOR = re.compile(r"[\w*?]+::(?=.*[A-Za-z_]{3})[\w*?.]+", re.ASCII)
+_MOST_SUITES = 32
 _FILES = ("exercise.toml", "statement.md", "starter.py", "public_tests.py", "hidden_tests.py")
 _CAUGHT_BY = re.compile(r"^Caught by (test_\w+(?:, test_\w+)*)\.$", re.MULTILINE)
 
@@ -87,6 +88,7 @@ class _Toml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str]
     devices: list[Literal["cpu", "cuda"]] = msgspec.field(default_factory=lambda: ["cpu"])
     isolation: Isolation = "fork"
+    batched: bool = False
     limits: Limits = Limits()
     functions: list[Function] = []
     classes: list[Class] = []
@@ -138,6 +140,11 @@ class Exercise:
     def isolation(self) -> Isolation:
         """The least that its sandboxes must have of their own, whatever a deployment allows."""
         return self.toml.isolation
+
+    @property
+    def batched(self) -> bool:
+        """Whether the reference takes a further first axis of all floating arrays for a batch."""
+        return self.toml.batched
 
     @property
     def limits(self) -> Limits:
@@ -193,12 +200,17 @@ class Exercise:
 
     def is_timed(self, suite: str) -> bool:
         """Tell whether a test of the suite asks for `speed`."""
-        tests = _test_functions(_parse(self.tests(suite)))
-        return any(argument.arg == "speed" for test in tests for argument in test.args.args)
+        return _is_timed(self.tests(suite), self.version)
 
     def tests(self, suite: str) -> Path:
         """Return the path of the `hidden` or `public` tests."""
         return self.folder / f"{suite}_tests.py"
+
+
+@lru_cache(_MOST_SUITES)
+def _is_timed(path: Path, _version: str) -> bool:
+    tests = _test_functions(_parse(path))
+    return any(argument.arg == "speed" for test in tests for argument in test.args.args)
 
 
 @dataclass(frozen=True)

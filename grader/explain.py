@@ -191,6 +191,11 @@ CATALOGUE = {
         "GRADER_ISOLATION, or `isolation` in a settings file, says something else.",
         "Set it to fork to allow sandboxes forked from a process that has the libraries loaded, or leave it out.",
     ),
+    "E2128": Entry(
+        "standbys is a whole number from 0 to 64",
+        "GRADER_STANDBYS, or `standbys` in a settings file, says something else.",
+        "Set it to how many sandboxes each judging process may keep started ahead, or leave it out.",
+    ),
     "E2201": Entry(
         "a folder's name cannot be an exercise's name",
         "Folder, module and exercise have one name: small letters and digits, words joined by hyphens.",

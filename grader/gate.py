@@ -107,7 +107,7 @@ def judge_all(
 ) -> Iterator[Judged]:
     """Judge each of `runs` under a fresh seed; the next judge warms up while one works."""
     preload(exercise, engine)
-    pool = Pool(engine, isolated=isolated, isolation="fork")  # the author's own files
+    pool = Pool(engine, isolated=isolated, isolation="fork", standbys=1)  # the author's own files
     waiting = None
     try:
         for run in [*runs, None]:

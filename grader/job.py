@@ -1,8 +1,18 @@
 """What the judge's parent and child say to each other."""
 
+from typing import NamedTuple
+
 import msgspec
 
+from grader.exercise import Exercise
 from grader.report import Report
+
+
+class Task(NamedTuple):
+    """What the parent asks of the child first: which tests the submission will have to pass."""
+
+    exercise: Exercise
+    suite: str
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -31,13 +41,16 @@ class Warned(msgspec.Struct, frozen=True, tag="warned"):
 
 
 class Started(msgspec.Struct, frozen=True, tag="started"):
-    """The sandbox's process was started, by this engine."""
+    """The sandbox has its libraries, and waits; its engine."""
 
     engine: str
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """The parts of an error: this machine cannot judge as it was asked to. Nothing was begun."""
+    """The parts of an error: this machine cannot judge as it was asked to, and nothing was begun.
+
+    After `Done`: the judging is over, but its sandboxes could not be ended.
+    """
 
     code: str
     what: str

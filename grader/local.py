@@ -85,6 +85,9 @@ class LocalEngine:
         """Start a harness in a folder of its own."""
         return LocalProcess()
 
+    def preload(self, kind: Kind) -> None:
+        """Do nothing: it is quick."""
+
     def check(self, kind: Kind) -> None:
         """Find nothing amiss: it needs what the judge needs."""
 

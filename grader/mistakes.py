@@ -94,6 +94,13 @@ def coinciding(
     return found
 
 
+def preload(exercise: Exercise) -> None:
+    """Compile the files that explain failures, for all children that are forked from here."""
+    for source in (exercise.reference.read_bytes(), *(wrong.source for wrong in exercise.wrong)):
+        with suppress(SyntaxError):
+            _compiled(source)
+
+
 def choose(candidates: Mapping[str, Sequence[Wrong]]) -> dict[str, str]:
     """Choose one explanation for each failed test (name -> wrong files that coincide there).
 

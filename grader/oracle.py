@@ -10,6 +10,7 @@ Each call of the reference is carried out in several *worlds* that differ in the
                 backward-stable algorithm may lose, whatever the order of its operations
 
 Losses and responses become the tolerance in `grader/checkers.py`. Objects and held arrays have one copy a world.
+Where exercise.toml says `batched`, the worlds of float64 are computed at once, as a further first axis of every array.
 
 Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002, ch. 1 (forward error
 <= condition times backward error).
@@ -18,6 +19,8 @@ Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 2
 import copy
 import functools
 import importlib.util
+import itertools
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,9 +37,12 @@ from grader.wire import Callback
 
 NEAR = 6
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+_NARROW = frozenset({"float32", "float16", "bfloat16"})
 _LOW = "float32"
 _MOST_LOST = 2.0**-4
 _FAR = 2.0**10
+_ALL = "wide"
+_NEAR_WORLDS = tuple(f"near{i}" for i in range(NEAR))
 
 
 class OracleError(Exception):
@@ -64,7 +70,12 @@ class Expected:
 
 def is_tensor(value: Any) -> bool:
     """Tell whether `value` is a torch tensor, without importing torch."""
-    return type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "untyped_storage")
+    return _is_tensor_type(value.__class__)
+
+
+@functools.cache
+def _is_tensor_type(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "torch" and hasattr(kind, "untyped_storage")
 
 
 def dtype_name(value: Any) -> str:
@@ -81,7 +92,7 @@ def to_numpy(value: Any) -> np.ndarray:
     """Return a NumPy array of `value`; floating values in float64, whatever they were."""
     if is_tensor(value):
         value = value.detach()
-        value = (value.double() if value.is_floating_point() else value).numpy()
+        value = (value.double() if dtype_name(value) in _NARROW else value).numpy()
     array = np.asarray(value)
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
@@ -115,10 +126,11 @@ def floats(value: Any) -> list[Any]:
     """List the floating arrays and tensors in nested values, in order."""
     if isinstance(value, np.ndarray):
         return [value] if value.dtype.kind == "f" else []
-    if is_tensor(value):
-        return [value] if value.is_floating_point() else []
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return [array for part in parts for array in floats(part)]
+    if isinstance(value, (list, tuple)):
+        return [array for part in value for array in floats(part)]
+    if isinstance(value, dict):
+        return [array for part in value.values() for array in floats(part)]
+    return [value] if is_tensor(value) and value.is_floating_point() else []
 
 
 @dataclass(frozen=True)
@@ -131,40 +143,97 @@ class World:
     shift_by: float = 0.0
     """In half ulps of the submission's dtype; what comes of it is divided by it."""
 
-    def enter(self, value: Any, dtype: str, rng: np.random.Generator) -> Any:
-        """Return a copy of `value` (whose floats are of `dtype`) as this world sees it."""
-        if isinstance(value, bool | int | float | str | None):
-            return value
-        if isinstance(value, PerWorld):
-            return value.by_world[self.name]
-        if isinstance(value, list | tuple):
-            return type(value)(self.enter(part, dtype, rng) for part in value)
-        if isinstance(value, dict):
-            return {key: self.enter(part, dtype, rng) for key, part in value.items()}
-        if self.through:
-            value = cast(value, self.through)
-        value = cast(value, self.dtype)
-        if self.shift_by:
-            shift(value, self.shift_by * UNIT_ROUNDOFF[dtype], rng)
+    def cast(self, array: Any) -> Any:
+        """Return a copy of a floating array in this world's precision."""
+        return cast(cast(array, self.through) if self.through else array, self.dtype)
+
+
+def enter(value: Any, dtype: str, rng: np.random.Generator, *, batched: bool = False) -> list[tuple[str, Any]]:
+    """Return copies of nested values (whose floats are of `dtype`): the name of each world, and what it sees.
+
+    `batched`: all worlds of float64 are the one called `wide`, in which they are a first axis of every float array:
+    exact, (low64,) near 0, 1, ...
+    """
+    arrays = floats(value)
+    parts = shifts(arrays, dtype, rng)
+    if batched:
+        narrow = worlds(dtype)[1]
+        wide = [_stacked(array, dtype, moves) for array, moves in zip(arrays, parts, strict=True)]
+        copies = [(_ALL, wide), (narrow.name, [narrow.cast(array) for array in arrays])]
+    else:
+        others = [(each.name, list(map(each.cast, arrays))) for each in worlds(dtype) if not each.shift_by]
+        moved = [_shifted(array, moves) for array, moves in zip(arrays, parts, strict=True)]
+        copies = [*others, *((name, [each[i] for each in moved]) for i, name in enumerate(_NEAR_WORLDS))]
+    return [(world, _enter(value, world, iter(inside))) for world, inside in copies]
+
+
+def _enter(value: Any, world: str, copies: Iterator[Any]) -> Any:
+    if isinstance(value, np.ndarray):
+        return next(copies) if value.dtype.kind == "f" else value.copy()
+    if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, (list, tuple)):
+        return type(value)([_enter(part, world, copies) for part in value])
+    if isinstance(value, dict):
+        return {key: _enter(part, world, copies) for key, part in value.items()}
+    if isinstance(value, PerWorld):
+        return value.by_world[world]
+    return next(copies) if floats(value) else cast(value, "")
 
 
-def shift(array: Any, unit: float, rng: np.random.Generator) -> None:
-    """Change each element of a float64 array in place by a random part of up to `unit` of itself, up or down.
+def shifts(arrays: Sequence[Any], dtype: str, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return by how much of itself each element of each array is off in the near worlds, up or down: (NEAR, ...)."""
+    sizes = [math.prod(array.shape) for array in arrays]
+    drawn = rng.uniform(-1, 1, size=(NEAR, sum(sizes)))  # world by world, as they were drawn for one world at a time
+    drawn *= _units(dtype)
+    ends = itertools.accumulate(sizes)
+    return [
+        drawn[:, end - size : end].reshape(NEAR, *array.shape)
+        for array, size, end in zip(arrays, sizes, ends, strict=True)
+    ]
+
+
+def _shifted(array: Any, parts: np.ndarray) -> list[Any]:
+    """Return the float64 copies of the near worlds, laid out in memory as the original.
 
     The part is added: a factor 1 + 2**-53 r would round to 1 or less, and float64 inputs only ever shrink.
     """
-    if not floats(array):
-        return
-    part = unit * rng.uniform(-1, 1, size=tuple(array.shape))
-    part = sys.modules["torch"].from_numpy(np.asarray(part)) if is_tensor(array) else part
-    array += array * part
+    if isinstance(array, np.ndarray) and array.flags.c_contiguous:
+        start = array.astype(np.float64)
+        moved = start + start * parts
+        return [moved[near, ...] for near in range(NEAR)]
+    copies = []
+    for part in parts:
+        moved = cast(array, "float64")
+        moved += moved * (sys.modules["torch"].from_numpy(np.asarray(part)) if is_tensor(array) else part)
+        copies.append(moved)
+    return copies
+
+
+def _stacked(array: Any, dtype: str, parts: np.ndarray) -> Any:
+    """Return the copies of all worlds of float64, one after the other along a new first axis."""
+    start = to_numpy(array)
+    shape = (NEAR + 1 + (dtype == "float64"), *start.shape)
+    tensor = sys.modules["torch"].empty(shape, dtype=sys.modules["torch"].float64) if is_tensor(array) else None
+    rows = np.empty(shape) if tensor is None else tensor.numpy()
+    rows[0] = start
+    if dtype == "float64":
+        rows[1] = start.astype(_LOW)
+    np.multiply(start, parts, out=rows[-NEAR:])
+    rows[-NEAR:] += start
+    return rows if tensor is None else tensor
+
+
+@functools.cache
+def _units(dtype: str) -> np.ndarray:
+    """Return by how much of itself an input may move in each near world (NEAR, 1)."""
+    return np.array([[_half_ulps(dtype, near) * UNIT_ROUNDOFF[dtype]] for near in range(NEAR)])
 
 
 @functools.cache
 def worlds(dtype: str) -> tuple[World, ...]:
     """Return the worlds for inputs of `dtype`; the first is the exact one."""
-    near = [World(f"near{i}", "float64", shift_by=_half_ulps(dtype, i)) for i in range(NEAR)]
+    near = [World(name, "float64", shift_by=_half_ulps(dtype, i)) for i, name in enumerate(_NEAR_WORLDS)]
     exact = World("exact", "float64")
     if dtype == "float64":
         return exact, World("low", _LOW), World("low64", "float64", through=_LOW), *near
@@ -198,6 +267,7 @@ class Oracle:
         self.module = module
         self.rng = rng
         self.exact = Exact(exercise, module)
+        self.batched = exercise.batched
         self._functions = {function.name: function for function in exercise.functions}
         self._classes = {cls.name: cls for cls in exercise.classes}
 
@@ -213,22 +283,20 @@ class Oracle:
         """Keep a copy of an array in every world."""
         value = plain(value)
         dtype = working_dtype(value)
-        copies = {world.name: world.enter(value, dtype, self.rng) for world in worlds(dtype)}
-        return OracleHeld(self, dtype, copies)
+        return OracleHeld(self, dtype, self.run(lambda _, inside: inside, value, dtype))
 
-    def run(self, function: Callable[[World], Any], dtype: str) -> dict[str, Any]:
-        """Carry `function` out in every world, without NumPy's warnings."""
+    def run(self, function: Callable[[str, Any], Any], value: Any, dtype: str) -> dict[str, Any]:
+        """Carry `function` out in every world, on its name and its copy of `value`, without NumPy's warnings."""
         with np.errstate(all="ignore"):
-            return {world.name: function(world) for world in worlds(dtype)}
+            inside = enter(value, dtype, self.rng, batched=self.batched)
+            return {world: function(world, given) for world, given in inside}
 
     def _constructor(self, cls: Class) -> Callable[..., "OracleObject"]:
         def construct(*args: Any, **kwargs: Any) -> OracleObject:
-            args, kwargs = plain(args), plain(kwargs)
-            dtype = working_dtype([args, kwargs])
+            given = plain([args, kwargs])
+            dtype = working_dtype(given)
             make = getattr(self.module, cls.name)
-            copies = self.run(
-                lambda world: make(*world.enter(args, dtype, self.rng), **world.enter(kwargs, dtype, self.rng)), dtype
-            )
+            copies = self.run(lambda _, inside: make(*inside[0], **inside[1]), given, dtype)
             return OracleObject(self, dtype, copies, cls)
 
         return construct
@@ -249,33 +317,27 @@ class OracleFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return Expected values in the structure the interface declares."""
-        args, kwargs = plain(args), plain(kwargs)
-        dtype = self._owner.dtype if self._owner is not None else working_dtype([args, kwargs])
-        answers = self._oracle.run(lambda world: self._call(world, dtype, args, kwargs), dtype)
+        given = plain([args, kwargs])
+        dtype = self._owner.dtype if self._owner is not None else working_dtype(given)
+        answers = self._oracle.run(lambda world, inside: self._in(world)(*inside[0], **inside[1]), given, dtype)
         return expect(answers, self._returns, dtype, f"The answer of {self._name}")
 
     def record(self, *args: Any, **kwargs: Any) -> "OracleRecording":
         """Call it with every floating tensor as a leaf that requires grad, in every world."""
-        args, kwargs = plain(args), plain(kwargs)
-        dtype = self._owner.dtype if self._owner is not None else working_dtype([args, kwargs])
+        given = plain([list(args), kwargs])
+        dtype = self._owner.dtype if self._owner is not None else working_dtype(given)
 
-        def run(world: World) -> tuple[Any, list[Any]]:
-            inside, named = (world.enter(part, dtype, self._oracle.rng) for part in (args, kwargs))
-            leaves = [leaf.requires_grad_() for leaf in floats([inside, named])]
-            return self._in(world.name)(*inside, **named), leaves
+        def run(world: str, inside: Any) -> tuple[Any, list[Any]]:
+            leaves = [leaf.requires_grad_() for leaf in floats(inside)]
+            return self._in(world)(*inside[0], **inside[1]), leaves
 
         def forward(*points: Any) -> Any:
             with np.errstate(all="ignore"):
-                inside, named = _refill([list(args), kwargs], iter(points))
+                inside, named = _refill(given, iter(points))
                 return self._in("exact")(*inside, **named)
 
-        given = floats([list(args), kwargs])
-        answers = self._oracle.run(run, dtype)
-        return OracleRecording(self._oracle, dtype, answers, self._returns, given, forward, self._name)
-
-    def _call(self, world: World, dtype: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        inside, named = (world.enter(part, dtype, self._oracle.rng) for part in (args, kwargs))
-        return self._in(world.name)(*inside, **named)
+        answers = self._oracle.run(run, given, dtype)
+        return OracleRecording(self._oracle, dtype, answers, self._returns, floats(given), forward, self._name)
 
     def _in(self, world: str) -> Any:
         return self._function if self._owner is None else getattr(self._owner.by_world[world], self._function)
@@ -317,9 +379,9 @@ class OracleObject(PerWorld):
         self.dtype = working_dtype(state)
         module = self.by_world["exact"]
         self.by_world = {}
-        for world in worlds(self.dtype):
+        for world, (_, inside) in zip(worlds(self.dtype), enter(state, self.dtype, self.oracle.rng), strict=True):
             self.by_world[world.name] = copy.deepcopy(module).to(getattr(sys.modules["torch"], world.dtype))
-            self.by_world[world.name].load_state_dict(world.enter(state, self.dtype, self.oracle.rng))
+            self.by_world[world.name].load_state_dict(inside)
 
 
 class OracleRecording(PerWorld):
@@ -348,17 +410,16 @@ class OracleRecording(PerWorld):
     ) -> tuple[Expected, ...]:
         """Return the gradients of the leaves, or of a module's named parameters, for cotangents like the outputs."""
         torch = sys.modules["torch"]
-        cotangents = plain(cotangents)
+        given = plain(list(cotangents))
 
-        def run(world: World) -> list[Any]:
-            output, leaves = self.by_world[world.name]
+        def run(world: str, inside: list[Any]) -> list[Any]:
+            output, leaves = self.by_world[world]
             if module is not None:
-                leaves = [module.by_world[world.name].get_parameter(name) for name in parameters]
-            inside = world.enter(list(cotangents), self.dtype, self.oracle.rng)
+                leaves = [module.by_world[world].get_parameter(name) for name in parameters]
             found = gradients(floats([output]), leaves, inside)
             return [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, found, strict=True)]
 
-        answers, name = self.oracle.run(run, self.dtype), f"The gradient of {self._name}"
+        answers, name = self.oracle.run(run, given, self.dtype), f"The gradient of {self._name}"
         expected: tuple[Expected, ...] = expect(answers, parse_returns("[tensor]"), self.dtype, name)
         return expected
 
@@ -391,8 +452,8 @@ def plain(value: Any) -> Any:
         return value.native
     if isinstance(value, Callback):
         return value.function
-    if isinstance(value, list | tuple):
-        return type(value)(plain(part) for part in value)
+    if isinstance(value, (list, tuple)):
+        return type(value)([plain(part) for part in value])
     if isinstance(value, dict):
         return {key: plain(part) for key, part in value.items()}
     return value
@@ -410,8 +471,9 @@ def working_dtype(value: Any) -> str:
 def _per_world(value: Any) -> list[PerWorld]:
     if isinstance(value, PerWorld):
         return [value]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return [found for part in parts for found in _per_world(part)]
+    if isinstance(value, (list, tuple)):
+        return [found for part in value for found in _per_world(part)]
+    return [found for part in value.values() for found in _per_world(part)] if isinstance(value, dict) else []
 
 
 def _refill(value: Any, points: Iterator[np.ndarray]) -> Any:
@@ -437,11 +499,12 @@ def _boxed(value: Any) -> Any:
 def expect(answers: dict[str, Any], returns: Returns, dtype: str, name: str = "") -> Any:
     """Put the answers of all worlds together, part by part of their structure; `name` is for messages."""
     conformed = {name: conform(_boxed(answer), returns, "the reference") for name, answer in answers.items()}
-    return _together(conformed, returns, dtype, name)
+    with np.errstate(all="ignore"):
+        return _together(conformed, returns, dtype, name)
 
 
 def _together(answers: dict[str, Any], returns: Returns, dtype: str, name: str) -> Any:
-    exact = answers["exact"]
+    exact = answers[_ALL] if _ALL in answers else answers["exact"]
     if isinstance(exact, tuple):
         items: Sequence[Returns] = getattr(returns, "items", None) or [getattr(returns, "item", returns)] * len(exact)
         return tuple(
@@ -456,25 +519,54 @@ def _together(answers: dict[str, Any], returns: Returns, dtype: str, name: str) 
         }
     if exact is None or isinstance(exact, str):
         return exact
+    if _ALL in answers:
+        return _of_all(exact, answers, dtype, name)
     want = to_numpy(exact)
     native = answers.get("native", exact)
     if want.dtype.kind != "f":
         zero = np.zeros(want.shape)
         kept = dtype_name(native) if hasattr(native, "dtype") else ""
         return Expected(want, native, kept, zero, zero, name=name)
-    with np.errstate(all="ignore"):
-        if "native" in answers:
-            loss = _finite(np.abs(to_numpy(native) - want))
-        else:
-            loss = _scaled_loss(to_numpy(answers["low"]), to_numpy(answers["low64"]))
-        shifted = np.stack([to_numpy(answers[f"near{i}"]) for i in range(NEAR)])
-        by = np.reshape([_half_ulps(dtype, i) for i in range(NEAR)], (NEAR, *[1] * want.ndim))
-        moved = _finite(np.abs(shifted - want)) / by
-        # Relative to the largest, so that squares of 1e200 or 1e-200 are not lost.
-        largest = np.max(moved, axis=0)
-        response = largest * np.sqrt(np.mean(np.square(moved / np.where(largest > 0, largest, 1.0)), axis=0))
+    near = np.array([to_numpy(answers[world]) for world in _NEAR_WORLDS])
+    if "native" in answers:
+        loss = _finite(np.abs(to_numpy(native) - want))
+    else:
+        loss = _scaled_loss(to_numpy(answers["low"]), to_numpy(answers["low64"]))
     scalar = isinstance(returns, Atom) and returns.name == "scalar"
-    return Expected(want, native, dtype, loss, response, scalar, name)
+    return Expected(want, native, dtype, loss, _response(near, want, dtype), scalar, name)
+
+
+def _of_all(whole: Any, answers: dict[str, Any], dtype: str, name: str) -> Expected:
+    """Make an Expected of an answer for all worlds of float64, a first axis, and of that for the narrow one."""
+    rows, given = to_numpy(whole), answers.get("native", answers.get("low"))
+    narrow = to_numpy(given)
+    count = NEAR + 1 + (dtype == "float64")
+    if rows.dtype.kind != "f" or rows.shape != (count, *narrow.shape):
+        raise OracleError("exercise.toml says `batched`, but a first axis of the arguments is not one of the answer")
+    want = rows[0, ...]
+    if "native" in answers:
+        native, loss = given, _finite(np.abs(narrow - want))
+    else:
+        native, loss = whole[0, ...], _scaled_loss(narrow, rows[1, ...])
+    return Expected(want, native, dtype, loss, _response(rows[-NEAR:], want, dtype), name=name)
+
+
+def _response(near: np.ndarray, want: np.ndarray, dtype: str) -> np.ndarray:
+    """Return the root mean square, over the near worlds, of how far the answer moved: `near` (NEAR, ...)."""
+    moved = _finite(np.abs(near - want))
+    if dtype == "float64":  # elsewhere each was shifted by 1
+        moved /= _moved_by(want.ndim)
+    # Relative to the largest, so that squares of 1e200 or 1e-200 are not lost.
+    largest = np.maximum.reduce(moved, axis=0)
+    moved /= np.where(largest > 0, largest, 1.0)
+    response: np.ndarray = largest * np.sqrt(np.add.reduce(np.square(moved), axis=0) / NEAR)
+    return response
+
+
+@functools.cache
+def _moved_by(rank: int) -> np.ndarray:
+    """Return what the shifts of the near worlds are divided by for float64 (NEAR, 1, ...)."""
+    return np.reshape([_half_ulps("float64", near) for near in range(NEAR)], (NEAR, *[1] * rank))
 
 
 def _scaled_loss(low: np.ndarray, low64: np.ndarray) -> np.ndarray:

@@ -132,12 +132,17 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of an exercise's leaderboard; `name` is the one the learner chose to show."""
+    """One line of an exercise's leaderboard; `name` is the one the learner chose to show.
+
+    `speed_ratio`: how many times the reference's time it takes, to two digits; None where the exercise limits no time,
+    or the submission was not accepted.
+    """
 
     rank: int
     name: str
     score: float
     max_score: float
+    speed_ratio: float | None = None
     reached_at: dt.datetime
 
 

@@ -10,6 +10,7 @@
 (never on shapes, dtypes or values).
 """
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ _SPOKEN = {
     "str": "a string",
 }
 _INTEGER_KINDS = "iu"
+_AS_IT_IS = {"array": "ndarray", "tensor": "Tensor"}
 
 
 class ReturnsError(ValueError):
@@ -80,6 +82,7 @@ class Named:
 Returns = Atom | Many | Exactly | Named
 
 
+@functools.cache
 def parse_returns(text: str) -> Returns:
     """Parse `text`; raises ReturnsError."""
     tokens = _TOKEN.findall(text)
@@ -129,16 +132,22 @@ def conform(value: Any, returns: Returns, where: str) -> Any:
             return _conform_atom(value, name, where)
         case Many(item):
             _require(isinstance(value, list | tuple), where, "a list", value)
-            return tuple(conform(part, item, f"part {i} of {where}") for i, part in enumerate(value, 1))
+            return tuple([_conform_part(part, item, i, where) for i, part in enumerate(value, 1)])
         case Exactly(items):
             _require(isinstance(value, list | tuple), where, f"a tuple of {len(items)} values", value)
             if len(value) != len(items):
                 raise Mismatch(f"{where} returned {len(value)} values; {len(items)} are expected")
             pairs = zip(value, items, strict=True)
-            return tuple(conform(part, item, f"part {i} of {where}") for i, (part, item) in enumerate(pairs, 1))
+            return tuple([_conform_part(part, item, i, where) for i, (part, item) in enumerate(pairs, 1)])
         case Named(item):
             _require(isinstance(value, dict) and all(isinstance(k, str) for k in value), where, "a dict", value)
             return {key: conform(part, item, f"{key!r} of {where}") for key, part in value.items()}
+
+
+def _conform_part(value: Any, returns: Returns, number: int, where: str) -> Any:
+    if isinstance(returns, Atom) and _AS_IT_IS.get(returns.name) == type(value).__name__:
+        return value
+    return conform(value, returns, f"part {number} of {where}")
 
 
 def _conform_atom(value: Any, name: str, where: str) -> Any:

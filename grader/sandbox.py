@@ -42,40 +42,79 @@ class Broken(Exception):  # noqa: N818 - the sandbox's state, not an error of ou
 class Sandbox:
     """One process, one submission, one request at a time."""
 
-    def __init__(self, process: Process, kind: Kind, limits: Limits, policy: Policy = _NO_POLICY) -> None:
-        """Take over a started process and greet it; it loads its libraries while the judge does other things."""
+    def __init__(self, process: Process, kind: Kind, limits: Limits | None, policy: Policy = _NO_POLICY) -> None:
+        """Take over a started process and greet it; it loads its libraries while the judge does other things.
+
+        Without `limits` it loads no more than these: what holds for the submission is told by `assign`, later.
+        """
         self._process = process
-        self._limits = limits
+        self._kind = kind
+        self._limits, self._policy = limits or Limits(), policy
         self._ended: Ended | None = None
         self._prints: deque[bytes] = deque(maxlen=64)
         self._printed = 0
         self.versions: dict[str, str] = {}
         self.took = 0.0
         """Seconds of the latest exchange, from before its first byte to after its last, less `_waited`."""
-        self._started = False
+        self._started = self._greeted = self._settled = False
         for descriptor in (self._process.requests, self._process.answers, self._process.prints):
             os.set_blocking(descriptor, False)
         for descriptor in (self._process.requests, self._process.answers):
             with contextlib.suppress(OSError):  # no pipe, or this user's share of memory for pipes is taken
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        hello = {
-            "torch": kind == "torch",
-            "modules": MODULES[kind],
-            "memory_bytes": limits.memory_mib << 20,
-            "processes": limits.processes,
-            "max_answer_bytes": limits.answer_mib << 20,
-            "names": policy.names,
-            "operators": policy.operators,
-        }
-        self._nonce = secrets.token_hex(8)
-        with contextlib.suppress(BrokenPipeError):  # it is gone already, as `ready` will find
-            for buffer in wire.encode({"op": "hello", "nonce": self._nonce, **hello}):
-                os.write(process.requests, buffer)
+        if limits is None:
+            self._ask({"op": "warm", "torch": kind == "torch"})
+        else:
+            self._greet()
+
+    def assign(self, limits: Limits, policy: Policy) -> None:
+        """Say what holds for the submission, of a sandbox that was started without."""
+        self._limits, self._policy = limits, policy
+
+    def warm(self) -> None:
+        """Wait until the libraries of a sandbox without limits are imported; failing here is our fault."""
+        if not (self._greeted or self._settled):
+            self._first_answer()
+
+    def rests(self) -> bool:
+        """Take what was printed while nobody asked; False at its end, which is the sandbox's."""
+        try:
+            return self._drain()
+        except Broken:
+            return False
 
     def ready(self) -> None:
         """Wait until the libraries are imported and the limits are set; failing here is our fault."""
         if self._started:
             return
+        if not self._greeted:
+            self.warm()
+            self._greet()
+        value = self._first_answer()
+        self.versions = {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
+        self._started = True
+
+    def _greet(self) -> None:
+        self._greeted = True
+        hello = {
+            "torch": self._kind == "torch",
+            "modules": MODULES[self._kind],
+            "memory_bytes": self._limits.memory_mib << 20,
+            "processes": self._limits.processes,
+            "max_answer_bytes": self._limits.answer_mib << 20,
+            "names": self._policy.names,
+            "operators": self._policy.operators,
+        }
+        self._ask({"op": "hello", **hello})
+
+    def _ask(self, request: dict[str, Any]) -> None:
+        self._nonce = secrets.token_hex(8)
+        with contextlib.suppress(ConnectionError):  # it is gone already, as waiting for its answer will find
+            for buffer in wire.encode({**request, "nonce": self._nonce}):
+                os.write(self._process.requests, buffer)
+
+    def _first_answer(self) -> Any:
+        """Return the answer to what is asked before any submission is loaded."""
         parser = wire.Parser(self._nonce, 0)
         try:
             reply, payload = self._exchange([], parser, time.monotonic() + _BOOT_SECONDS)
@@ -83,10 +122,10 @@ class Sandbox:
             raise Broken(Verdict.INTERNAL_ERROR, f"the sandbox did not start: {broken.message}") from broken
         if not isinstance(reply, wire.Ok):
             raise Broken(Verdict.INTERNAL_ERROR, f"the sandbox did not start: {reply}")
-        value = wire.decode(reply, payload)
-        self.versions = {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
-        self._process.settle()
-        self._started = True
+        if not self._settled:
+            self._process.settle()
+            self._settled = True
+        return wire.decode(reply, payload)
 
     def call(
         self, header: dict[str, Any], deadline: float, answer: Any = None, *, timed: bool = False, **values: Any
@@ -128,6 +167,14 @@ class Sandbox:
                 return self.close()
             self._ended = self._process.kill()
         return self._ended
+
+    def spent(self) -> tuple[float, float] | None:
+        """Return processor seconds and the most MiB so far; None where that is known at its end, which has to come."""
+        if self._ended is None:
+            with contextlib.suppress(Broken):  # too much was printed: it is closed already
+                self._drain()
+                return self._process.spent()
+        return None
 
     def quiet(self) -> bool:
         """Tell whether nothing unasked lies in the answers' pipe."""

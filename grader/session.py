@@ -14,7 +14,7 @@ from typing import Any
 
 from grader import wire
 from grader.callbacks import answer_callback, callbacks_in
-from grader.engine import Engine, Process
+from grader.engine import Engine, Kind, Process
 from grader.errors import OurFault
 from grader.exercise import Exercise, Policy
 from grader.failures import Failures
@@ -61,6 +61,8 @@ class Session:
     took: float = 0.0
     """Seconds of the exchanges since somebody set it to 0."""
     _sandbox: Sandbox | None = None
+    _left: Sandbox | None = None
+    """A sandbox that has no more to do, and is still to be ended."""
     _loaded: bool = False
     _first: bool = False
     _last_verdict: Verdict = Verdict.RUNTIME_ERROR
@@ -71,16 +73,13 @@ class Session:
         self._sandbox = Sandbox(process or self.engine.start(kind, limits), kind, limits, self.exercise.policy)
         self.opened += 1
 
-    def ready(self) -> None:
-        """Wait for the first sandbox to be there; raises OurFault, with the reason where the engine finds one."""
-        assert self._sandbox is not None  # noqa: S101 - for the type checker
-        try:
-            self._sandbox.ready()
-        except Broken as broken:
-            self.engine.check(self.exercise.kind)
-            cause = f"{broken.message} {self._sandbox.printed}".strip()
-            hint = "see `grader doctor`"
-            raise OurFault("E4101", "the sandbox could not be started", cause=cause, hint=hint) from broken
+    def take(self, sandbox: Sandbox) -> None:
+        """Take a sandbox that does not know its limits yet; raises OurFault where it does not get ready."""
+        self._sandbox = sandbox
+        self.opened += 1
+        sandbox.assign(self.exercise.limits, self.exercise.policy)
+        with booting(sandbox, self.engine, self.exercise.kind):
+            sandbox.ready()
 
     def load(self) -> None:
         """Have the sandbox run the student's file. Raises Rejected; then no test can run."""
@@ -163,16 +162,25 @@ class Session:
             raise self.words.failed(where, reply)
         return reply if self.words.disclose else self.words.without_names(reply)
 
-    def close(self) -> None:
-        """End the sandbox. A violation of the policy or bytes that nobody asked for, found now, still count."""
+    def close(self, *, leave: bool = False) -> None:
+        """End the sandbox. A violation of the policy or bytes that nobody asked for, found now, still count.
+
+        With `leave` it may live on until `end`: nothing that it does then is heard.
+        """
         if self._loaded and self.exercise.policy != Policy():
             self._flush()
         sandbox = self._sandbox
         if sandbox is not None and sandbox.alive:
             if self._loaded and not sandbox.quiet():
                 self.unusable = Rejected("Your file sent bytes that nobody had asked for.", Verdict.PROTOCOL_VIOLATION)
-            self._account()
+            self._account(leave=leave)
         self._loaded = False
+
+    def end(self) -> None:
+        """End what `close` has left. Raises OurFault where that fails."""
+        sandbox, self._left = self._left, None
+        if sandbox is not None:
+            sandbox.close()
 
     def _flush(self) -> None:
         """Ask whether the policy was kept to the end; to leave that unanswered is no way out."""
@@ -223,13 +231,30 @@ class Session:
             if not self.timing:
                 self.seconds += time.monotonic() - started
 
-    def _account(self) -> None:
+    def _account(self, *, leave: bool = False) -> None:
         if self._sandbox is not None:
-            ended = self._sandbox.close()
-            self.cpu_seconds += ended.cpu_seconds
-            self.peak_memory_mib = max(self.peak_memory_mib, ended.peak_memory_mib)
+            spent = self._sandbox.spent() if leave else None
+            if spent is None:
+                ended = self._sandbox.close()
+                spent = ended.cpu_seconds, ended.peak_memory_mib
+            else:
+                self._left = self._sandbox
+            self.cpu_seconds += spent[0]
+            self.peak_memory_mib = max(self.peak_memory_mib, spent[1])
             self.printed += self._sandbox.printed
             self._sandbox = None
+
+
+@contextmanager
+def booting(sandbox: Sandbox, engine: Engine, kind: Kind) -> Iterator[None]:
+    """Raise OurFault, with the reason where the engine finds one, for a sandbox that breaks before its first load."""
+    try:
+        yield
+    except Broken as broken:
+        engine.check(kind)
+        cause = f"{broken.message} {sandbox.printed}".strip()
+        hint = "see `grader doctor`"
+        raise OurFault("E4101", "the sandbox could not be started", cause=cause, hint=hint) from broken
 
 
 def _interface(exercise: Exercise) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from grader.exercise import Limits
 from grader.local import waited_seconds
 
 ZYGOTE = Path(__file__).parent / "zygote.py"
-_HELD = ("memory_mib", "processes", "cores", "scratch_mib", "scratch_files")
+HELD = ("memory_mib", "processes", "cores", "scratch_mib", "scratch_files")
 _END_SECONDS = 5.0
 _MESSAGE_BYTES = 1 << 16
 _SIGNALS, _SIGKILL = 128, 9
@@ -119,7 +119,7 @@ class Slot:
 
     def fits(self, kind: Kind, limits: Limits) -> bool:
         """Tell whether its libraries and what the kernel holds it to are those; seconds are the judge's to count."""
-        return self.kind == kind and all(getattr(self.limits, name) == getattr(limits, name) for name in _HELD)
+        return self.kind == kind and all(getattr(self.limits, name) == getattr(limits, name) for name in HELD)
 
     def usable(self) -> bool:
         """Tell whether another may fork from it: it lives, and nothing is left in it."""
@@ -160,6 +160,11 @@ class Fork(Pipes):
         """Return how long the harness waited for a core."""
         self._harness = self._harness or self._host.harness()
         return waited_seconds(self._harness) if self._harness else 0.0
+
+    def spent(self) -> tuple[float, float] | None:
+        """Return what was used; None where its slot has no control group."""
+        used = self._host.used()
+        return (used.cpu_seconds, used.peak_memory_mib) if used is not None else None
 
     def kill(self) -> Ended:
         """Hang up, so that the zygote ends every process inside; say how it ended."""
@@ -227,6 +232,10 @@ class Slots:
                     self._forks[number] = slot.fork()
                     return self._forks[number]
         return self._engine.start(kind, limits)
+
+    def preload(self, kind: Kind) -> None:
+        """Do what the engine does."""
+        self._engine.preload(kind)
 
     def check(self, kind: Kind) -> None:
         """Do what the engine does."""

@@ -1,13 +1,12 @@
 """Run an exercise's tests with pytest, in the judge's child process, and turn their outcomes into a report."""
 
-import ast
 import hashlib
 import hmac
-import os
 import platform
 import sys
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -18,39 +17,24 @@ import numpy as np
 import pytest
 
 from grader import __version__
+from grader.cases import Cases, collect, declare_marks, run_pytest, tests
 from grader.checkers import Disclosure, Margins
-from grader.engine import Engine, Process
-from grader.exercise import Exercise, Wrong, points
+from grader.engine import Engine, Kind, Process
+from grader.exercise import Exercise, Wrong
 from grader.failures import Failures
-from grader.job import Done, Job
+from grader.harness import keep_freed_memory
+from grader.job import Done, Job, Task
 from grader.mistakes import choose, coinciding
 from grader.oracle import Oracle, load_module
 from grader.proxy import Submission
 from grader.report import Environment, Report, Speed, TestReport, Usage
+from grader.sandbox import Sandbox
 from grader.session import Session
 from grader.source import read_source
 from grader.speed import Rival, Speedometer
 from grader.verdict import Rejected, Verdict, worst
 
 _MAX_PLAIN_MESSAGE = 300
-_UNUSED = [
-    "cacheprovider",
-    "terminal",
-    "faulthandler",
-    "junitxml",
-    "logging",
-    "setuponly",
-    "setupplan",
-    "threadexception",
-    "legacypath",
-    "unittest",
-    "debugging",
-    "capture",
-    "pastebin",
-    "doctest",
-    "stepwise",
-    "unraisableexception",
-]
 
 
 @dataclass
@@ -73,6 +57,11 @@ class Outcome:
         """Whether a case has failed, so that the others need not run."""
         return any(verdict is not Verdict.ACCEPTED for verdict in self.verdicts)
 
+    def take_margins(self) -> None:
+        """Keep the margins of the case that has just run, if they are the least so far."""
+        passed, failed = self.margins
+        self.margins = max(passed, Margins.largest_passed), min(failed, Margins.smallest_failed)
+
     def report(self) -> TestReport:
         """Return the test's line of the report."""
         verdict = worst(self.verdicts)
@@ -88,42 +77,55 @@ class Outcome:
         )
 
 
-def run(
-    exercise: Exercise,
-    suite: str,
-    engine: Engine,
-    process: Process,
-    on_ready: Callable[[], None],
-    receive: Callable[[], Job],
-    on_phase: Callable[[str], None],
-) -> Done:
-    """Greet the sandbox, collect the tests, wait for the job, judge it, and return the report.
-
-    Raises OurFault before `on_ready` where the sandbox did not start, and nothing later.
-    """
-    if exercise.kind == "torch":
+def prepare(kind: Kind) -> None:
+    """Import what the judge of an exercise of `kind` computes with."""
+    if kind == "torch":
         import torch  # noqa: PLC0415 - only where the exercise needs it
 
         torch.set_num_threads(1)
+
+
+def run(
+    task: Task,
+    engine: Engine,
+    process: Process,
+    sandbox: Sandbox,
+    on_ready: Callable[[], None],
+    receive: Callable[[], Job],
+    on_phase: Callable[[str], None],
+) -> tuple[Done, Callable[[], None]]:
+    """Tell the sandbox its limits, collect the tests, wait for the job, judge it; return the report, and what is left.
+
+    What is left ends the sandboxes, once the report is on its way; it raises OurFault where they cannot be ended.
+    Raises OurFault before `on_ready` where the sandbox did not start, and nothing later.
+    """
+    exercise, suite = task
     session = Session(exercise, engine, Failures(exercise, disclose=suite == "public"))
-    session.open(process)
-    session.ready()
+    session.take(sandbox)
     on_ready()
     plugin = Plugin(exercise, suite, session, receive, on_phase)
+
+    def end() -> None:
+        try:
+            plugin.close()
+        finally:
+            session.end()
+
     try:
         plugin.execute()
-    finally:
-        plugin.close()
-    session.close()
-    plugin.log += session.trouble
-    usage = Usage(
-        wall_seconds=round(time.monotonic() - plugin.started, 4),
-        cpu_seconds=round(session.cpu_seconds, 4),
-        peak_memory_mib=round(session.peak_memory_mib, 1),
-        calls=session.calls,
-        sandboxes=session.opened,
-    )
-    return plugin.done(usage, environment(engine.name, session.versions, process.confinement))
+        session.close(leave=True)
+        plugin.log += session.trouble
+        usage = Usage(
+            wall_seconds=round(time.monotonic() - plugin.started, 4),
+            cpu_seconds=round(session.cpu_seconds, 4),
+            peak_memory_mib=round(session.peak_memory_mib, 1),
+            calls=session.calls,
+            sandboxes=session.opened,
+        )
+        return plugin.done(usage, environment(engine.name, session.versions, process.confinement)), end
+    except BaseException:
+        end()
+        raise
 
 
 def environment(engine: str, versions: dict[str, str], confinement: dict[str, str]) -> Environment:
@@ -184,28 +186,45 @@ class Plugin:
         self.outcomes: dict[str, Outcome] = {}
         self.candidates: dict[str, list[Wrong]] = {}
         self.misses: Counter[str] = Counter()
-        self._reference: Any = None
+        self._module: Any = None
         self._rival: Rival | None = None
-        tree = ast.parse(exercise.tests(suite).read_bytes())
-        for node in tree.body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                title = (ast.get_docstring(node) or node.name).strip().split("\n", 1)[0]
-                self.outcomes[node.name] = Outcome(node.name, title, _points(node))
+        for name, title, worth in tests(exercise, suite):
+            self.outcomes[name] = Outcome(name, title, worth)
 
     def execute(self) -> None:
-        """Run pytest; only what this plugin has seen counts, never the exit code."""
-        for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
-            os.environ.pop(name, None)
-        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        """Run every case; only what this plugin has seen counts, never pytest's exit code."""
+        keep_freed_memory()
         sys.dont_write_bytecode = True
-        path = self.exercise.tests(self.suite)
-        arguments = [str(path), "-c", os.devnull, "--rootdir", str(path.parent), "--noconftest", "--assert=plain"]
-        arguments += ["--import-mode=importlib", "--strict-markers", "-W", "ignore"]
-        for unused in _UNUSED:
-            arguments += ["-p", f"no:{unused}"]
-        pytest.main(arguments, plugins=[self])
+        cases = collect(self.exercise, self.suite)
+        if cases is not None:
+            self._call(cases)
+            return
+        run_pytest(self.exercise.tests(self.suite), self)
         if not self.started:  # pytest failed before it had collected
             self.begin()
+
+    def _call(self, cases: Cases) -> None:
+        """Call the cases one after the other, as pytest would."""
+        sys.modules[cases.module.__name__] = cases.module
+        for case in cases:
+            self.outcomes[case.test].timed |= "speed" in case.fixtures
+        self.begin()
+        if self.refused is not None:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for case in sorted(cases, key=lambda case: self.outcomes[case.test].timed):
+                outcome = self.outcomes[case.test]
+                if self._leaves_out(outcome):
+                    continue
+                try:
+                    given = {name: getattr(self, f"_{name}")(case.name) for name in case.fixtures}
+                    case.function(**given, **case.params)
+                except BaseException as error:  # noqa: BLE001 - as pytest does; what is not the submission's is ours
+                    self._fail(outcome, error)
+                else:
+                    self._end(outcome)
+                outcome.take_margins()
 
     def close(self) -> None:
         """End the sandbox of the reference, if there was one."""
@@ -272,37 +291,48 @@ class Plugin:
         margins = {outcome.name: outcome.margins for outcome in self.outcomes.values()}
         return Done(report, margins, lost=bool(self.session.trouble))
 
-    # --- fixtures
+    # --- what a case is called with
 
-    @pytest.fixture
-    def submission(self) -> Submission:
-        """Give the student's file, called in the sandbox."""
+    def _submission(self, _case: str) -> Submission:
         self.session.begin()
         return Submission(self.session)
+
+    def _reference(self, case: str) -> Oracle:
+        if self._module is None:
+            self._module = load_module(self.exercise.reference, f"_reference_{self.exercise.module}")
+        return Oracle(self.exercise, self._module, generator(self.job, self.exercise, f"{case}\0near"))
+
+    def _rng(self, case: str) -> np.random.Generator:
+        return generator(self.job, self.exercise, case)
+
+    def _speed(self, case: str) -> Callable[..., None]:
+        self.session.begin()
+        if not self.job.timed:
+            return lambda *_args, **_kwargs: None
+        order = generator(self.job, self.exercise, f"{case}\0order")
+        speedometer = Speedometer(self.session, self.rival, order)
+        speedometer.measured = self.outcomes[case.partition("[")[0]].speed
+        return speedometer
+
+    @pytest.fixture
+    def submission(self, request: pytest.FixtureRequest) -> Submission:
+        """Give the student's file, called in the sandbox."""
+        return self._submission(request.node.name)
 
     @pytest.fixture
     def reference(self, request: pytest.FixtureRequest) -> Oracle:
         """Give the right answers."""
-        if self._reference is None:
-            self._reference = load_module(self.exercise.reference, f"_reference_{self.exercise.module}")
-        return Oracle(self.exercise, self._reference, generator(self.job, self.exercise, f"{request.node.name}\0near"))
+        return self._reference(request.node.name)
 
     @pytest.fixture
     def rng(self, request: pytest.FixtureRequest) -> np.random.Generator:
         """Give random numbers of this judging, this test and this case."""
-        return generator(self.job, self.exercise, request.node.name)
+        return self._rng(request.node.name)
 
     @pytest.fixture
     def speed(self, request: pytest.FixtureRequest) -> Callable[..., None]:
         """Time calls against the reference's."""
-        self.session.begin()
-        if not self.job.timed:
-            return lambda *_args, **_kwargs: None
-        speedometer = Speedometer(
-            self.session, self.rival, generator(self.job, self.exercise, f"{request.node.name}\0order")
-        )
-        speedometer.measured = self._outcome(request.node).speed
-        return speedometer
+        return self._speed(request.node.name)
 
     def rival(self) -> Rival:
         """Return the reference in its sandbox, started at the first call."""
@@ -315,7 +345,7 @@ class Plugin:
     def pytest_configure(self, config: pytest.Config) -> None:
         """Declare our one mark; nobody reads pytest's tracebacks, so have the quickest."""
         config.option.tbstyle = "native"
-        config.addinivalue_line("markers", "points(n): what passing every case of the test is worth")
+        declare_marks(config)
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """Log a failure of pytest or of this plugin: it is our fault."""
@@ -339,8 +369,27 @@ class Plugin:
             self.log += f"{report.longrepr}\n"
 
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        """Leave out the cases of a test that has failed, and everything when the time is up."""
+        """Leave out what need not run."""
+        return True if self._leaves_out(self._outcome(item)) else None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Judge what a test's setup, body and end did."""
+        result = yield
         outcome = self._outcome(item)
+        if call.excinfo is not None:
+            self._fail(outcome, call.excinfo.value)
+        elif call.when == "call":
+            self._end(outcome)
+        outcome.take_margins()
+        return result
+
+    # --- what becomes of a case
+
+    def _leaves_out(self, outcome: Outcome) -> bool:
+        """Tell whether a case is left out: those of a test that has failed, and everything when the time is up."""
         if outcome.failed:
             return True
         if outcome.timed and any(each.failed for each in self.outcomes.values() if not each.timed):
@@ -356,26 +405,14 @@ class Plugin:
             number = list(self.outcomes).index(outcome.name) + 1
             self.on_phase(f"test {number} of {len(self.outcomes)}")
         Margins.largest_passed, Margins.smallest_failed = 0.0, float("inf")
-        return None
+        return False
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Judge what a test's setup, body and end did."""
-        result = yield
-        outcome = self._outcome(item)
-        if call.excinfo is not None:
-            self._fail(outcome, call.excinfo.value)
-        elif call.when == "call":
-            incident = self.session.incident
-            if incident is not None:  # a test that swallowed a broken sandbox does not pass
-                self._fail(outcome, incident)
-            else:
-                outcome.verdicts.append(Verdict.ACCEPTED)
-        passed, failed = outcome.margins
-        outcome.margins = (max(passed, Margins.largest_passed), min(failed, Margins.smallest_failed))
-        return result
+    def _end(self, outcome: Outcome) -> None:
+        """Let a case that came to its end pass, unless the sandbox broke and the test swallowed that."""
+        if self.session.incident is not None:
+            self._fail(outcome, self.session.incident)
+        else:
+            outcome.verdicts.append(Verdict.ACCEPTED)
 
     def _outcome(self, item: pytest.Item) -> Outcome:
         return self.outcomes[getattr(item, "originalname", item.name)]
@@ -394,9 +431,3 @@ class Plugin:
         outcome.message = outcome.message or message
         if verdict in (Verdict.WRONG_ANSWER, Verdict.RUNTIME_ERROR) and self.suite == "hidden" and not self.log:
             self.candidates[outcome.name] = coinciding(self.exercise, self.session.transcript, self.misses)
-
-
-def _points(node: ast.FunctionDef) -> float:
-    """Return the argument of the `points` mark; 1 without one."""
-    found = [value for value in map(points, node.decorator_list) if value is not None]
-    return found[0] if found else 1.0

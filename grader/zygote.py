@@ -15,6 +15,7 @@ import base64
 import contextlib
 import ctypes
 import gc
+import importlib
 import importlib.machinery
 import json
 import os
@@ -53,8 +54,10 @@ def main() -> None:
     sys.modules["__main__"] = harness  # as in a container of its own
     if json.loads(control.recv(_MESSAGE_BYTES))["torch"]:
         harness.warm_torch()
+    importlib.import_module("encodings.ascii")  # what each fork would import: it opens files of the kernel
     gc.collect()
     gc.freeze()  # what is here stays, and its pages stay shared
+    harness.use_large_pages()
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_BYTES, _DESCRIPTORS)
         if not message:
@@ -177,7 +180,7 @@ def _reseed() -> None:
     random.seed()
     sys.modules["numpy"].random.seed()
     if "torch" in sys.modules:
-        sys.modules["torch"].seed()
+        sys.modules["torch"].default_generator.seed()  # `torch.seed` reads source files for each kind of GPU
 
 
 def _filter(program: bytes) -> None:

@@ -14,6 +14,7 @@ Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning
 """
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def _kernel_positions(
 ) -> Iterator[tuple[int, int, slice, slice]]:
     """Yield each position (a, b) of the kernel with the rows and columns of p that it meets."""
     (sh, sw), (dh, dw) = _pair(stride), _pair(dilation)
-    for a, b in np.ndindex(kernel[0], kernel[1]):
+    for a, b in product(range(kernel[0]), range(kernel[1])):
         rows = slice(a * dh, a * dh + sh * (output[0] - 1) + 1, sh)
         columns = slice(b * dw, b * dw + sw * (output[1] - 1) + 1, sw)
         yield a, b, rows, columns

@@ -77,7 +77,7 @@ def _gates(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the activations (i, f, g, o), each (N, H)."""
     z = x @ weight_ih.T + bias_ih + h @ weight_hh.T + bias_hh
-    z_i, z_f, z_g, z_o = np.split(z, 4, axis=1)
+    z_i, z_f, z_g, z_o = z.reshape(len(z), 4, -1).transpose(1, 0, 2)
     return _sigmoid(z_i), _sigmoid(z_f), np.tanh(z_g), _sigmoid(z_o)
 
 

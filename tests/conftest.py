@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import grader
@@ -18,7 +20,7 @@ from grader import exercise as exercises
 from grader import judge, local, suite  # noqa: F401 - the judge's child inherits what is imported here
 from grader.exercise import Exercise
 from grader.pool import Pool
-from grader.report import Report
+from grader.report import Report, Speed, Usage
 from worker import build
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -214,6 +216,27 @@ def write(root: Path, files: dict[str, str], name: str = "double") -> Path:
     return folder
 
 
+def timed(*ratios: float) -> list[Speed]:
+    """Return what a report says of calls that took so many times the reference's time."""
+    return [
+        Speed(
+            call="double",
+            outcome="within",
+            pairs=16,
+            sizes=[128, 256],
+            seconds=[0.001 * ratio, 0.004 * ratio],
+            reference_seconds=[0.001, 0.004],
+            overhead_seconds=[0.0, 0.0],
+            ratio=ratio,
+            ratio_interval=(0.9 * ratio, 1.1 * ratio),
+            ratio_limit=24.0,
+            exponent=2.0,
+            exponent_interval=(1.9, 2.1),
+        )
+        for ratio in ratios
+    ]
+
+
 @pytest.fixture
 def make_exercise(tmp_path: Path) -> MakeExercise:
     """Write and load a small exercise: `make_exercise("function" | "class" | "torch", {file: text})`."""
@@ -349,3 +372,14 @@ def sandbox_images() -> dict[str, str]:
     """Name the image of each kind, built if it is missing; one process builds, the others wait for it."""
     build.build([], "", print)
     return {kind: build.image_name(kind) for kind in build.KINDS}
+
+
+def without_measures(report: Report, other: Report) -> Report:
+    """Return the report without what was measured, which differs from run to run, and with the other's environment."""
+    tests = [
+        msgspec.structs.replace(each, speed=[], message=re.sub(r"\d[\d,.e+]*", "#", each.message))
+        if each.speed
+        else each
+        for each in report.tests
+    ]
+    return msgspec.structs.replace(report, usage=Usage(), environment=other.environment, tests=tests)

@@ -508,14 +508,15 @@ def backward(x, g):
     return y * (g - np.sum(y * g, -1, keepdims=True))
 
 
-def check_softmax(seed, got=None, want=backward, scale=1.0, shift=0.0, dtype="float64"):
+def check_softmax(seed, got=None, want=backward, scale=1.0, shift=0.0, dtype="float64", *, batched=False):
     rng = np.random.default_rng(seed)
     x = (shift + scale * rng.normal(size=(3, 5))).astype(dtype)
     g = rng.normal(size=(3, 5)).astype(dtype)
     reference = oracle(seed, softmax=softmax, backward=want)
     answer = (got or backward)(x, g)
     forward = reference.exact.softmax
-    assert_gradients(answer, reference.backward(x, g), forward=forward, at=(x,), cotangent=g, rng=rng)
+    wanted = reference.backward(x, g)
+    assert_gradients(answer, wanted, forward=forward, at=(x,), cotangent=g, rng=rng, batched=batched)
 
 
 def test_right_gradients_pass_at_every_scale():
@@ -525,6 +526,7 @@ def test_right_gradients_pass_at_every_scale():
         check_softmax(seed, scale=1e-8)
         check_softmax(seed, scale=3.0)
         check_softmax(seed, shift=1e6)
+        check_softmax(seed, batched=True)
 
 
 @pytest.mark.parametrize(
@@ -560,7 +562,7 @@ def test_a_reference_that_contradicts_its_own_forward_is_our_fault(wrong):
     for seed in range(10):
         for got in (wrong, backward):
             with pytest.raises(OracleError, match="finite differences"):
-                check_softmax(seed, got=got, want=wrong)
+                check_softmax(seed, got=got, want=wrong, batched=seed % 2 == 1)
 
 
 FORWARDS = {

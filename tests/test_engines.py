@@ -13,8 +13,8 @@ from grader import engine as engines
 from grader import exercise as exercises
 from grader import gate, judge
 from grader.errors import OurFault, UsageError
-from grader.report import Usage
 from grader.verdict import Verdict
+from tests.conftest import without_measures
 from worker import bubblewrap
 
 pytestmark = [
@@ -62,17 +62,6 @@ def alike(exercise, source, *isolating, forks=None):
     assert bare == bare[:1] * len(names)
     assert bare[0].verdict is not Verdict.INTERNAL_ERROR, bare[0].log
     return reports[0]
-
-
-def without_measures(report, other):
-    """Return the report without what was measured, which differs from run to run, and with the other's environment."""
-    tests = [
-        msgspec.structs.replace(each, speed=[], message=re.sub(r"\d[\d,.e+]*", "#", each.message))
-        if each.speed
-        else each
-        for each in report.tests
-    ]
-    return msgspec.structs.replace(report, usage=Usage(), environment=other.environment, tests=tests)
 
 
 def patient(exercise):

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from grader import exercise as exercises
-from grader.oracle import UNIT_ROUNDOFF, Oracle, cast, expect, floats, shift, working_dtype, worlds
+from grader.oracle import UNIT_ROUNDOFF, Oracle, OracleError, cast, enter, expect, floats, working_dtype, worlds
 from grader.returns import parse_returns
 from grader.wire import Callback
 
 
-def oracle(returns="array", classes=(), kind="numpy", **named):
+def oracle(returns="array", classes=(), kind="numpy", *, batched=False, **named):
     """Make a real Oracle whose reference module has these functions and classes."""
     functions = [
         {"name": name, "signature": "(x)", "returns": returns}
@@ -22,6 +22,7 @@ def oracle(returns="array", classes=(), kind="numpy", **named):
         if name not in {c["name"] for c in classes}
     ]
     text = {"title": "-", "track": "-", "difficulty": 1, "kind": kind, "versions": {"1": "-"}, "functions": functions}
+    text["batched"] = batched
     made_up = exercises.Exercise(
         "made-up", Path(), Path(), msgspec.convert({**text, "classes": classes}, exercises._Toml), ()
     )
@@ -69,19 +70,20 @@ def test_the_response_is_the_condition_times_half_an_ulp(dtype):
 
 
 def test_float64_inputs_are_shifted_both_ways():
-    """Rounding to float64 leaves ups and downs in balance, zeros and infinities stay."""
+    """Rounding to float64 leaves ups and downs in balance, zeros stay, and what is not finite never becomes so."""
     rng = np.random.default_rng(4)
     start = rng.uniform(1, 2, size=20_000)
-    moved = start.copy()
-    shift(moved, UNIT_ROUNDOFF["float64"], rng)
+    moved = dict(enter(start, "float64", rng))["near0"]
     ups, downs = np.mean(moved > start), np.mean(moved < start)
     assert abs(ups - downs) < 0.02
     assert ups + downs > 0.2
     assert np.max(np.abs(moved - start) / start) < 4 * UNIT_ROUNDOFF["float64"]
     special = np.array([0.0, np.inf, -np.inf])
     with np.errstate(invalid="ignore"):
-        shift(special, 0.5, rng)
-    np.testing.assert_array_equal(special, [0.0, np.inf, -np.inf])
+        seen = enter(special, "float64", rng)
+    for _, moved in seen:
+        assert moved[0] == 0
+        assert not np.isfinite(moved[1:]).any()
 
 
 def test_no_float64_input_responds_by_luck_alone():
@@ -224,3 +226,65 @@ def test_casting_reaches_every_float_and_nothing_else():
     assert out[2:5] == ["x", None, 3]
     assert out[5] is not rng
     assert out[5].random() == rng.random()
+
+
+def same(one, other):
+    """Compare two Expected, bit by bit."""
+    for name in ("want", "loss", "response", "native"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert (one.dtype, np.shape(one.want), one.name) == (other.dtype, np.shape(other.want), other.name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_worlds_computed_at_once_are_those_computed_one_by_one(dtype):
+    """Elementwise functions, last axes and objects: every bit of want, loss, response and native answer is the same."""
+    rng = np.random.default_rng(7)
+    arrays = [rng.normal(size=shape).astype(dtype) for shape in ((3, 5), (), (4, 1), (7,))]
+    arrays.append(np.asfortranarray(arrays[0]))
+
+    def total(x):
+        return np.exp(x - np.max(x, axis=-1, keepdims=True)).sum(axis=-1)
+
+    for function in (np.exp, lambda x: x * x - x, total):
+        for x in arrays[:1] if function is total else arrays:
+            one, other = (oracle(f=function, batched=batched).f(x) for batched in (False, True))
+            same(one, other)
+    found = []
+    for batched in (False, True):
+        reference = oracle(classes=[COUNTER], Counter=Counter, batched=batched)
+        counter = reference.Counter([reference.hold(x) for x in arrays], lr=0.25)
+        counter.step(arrays)
+        counter.step([2 * x for x in arrays])
+        found.append(counter.params)
+    for one, other in zip(*found, strict=True):
+        same(one, other)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_gradients_computed_at_once_are_those_computed_one_by_one(dtype):
+    """Recorded calls and their gradients: the same to the last bits, which products of matrices round otherwise."""
+
+    def attend(q, k):
+        return torch.softmax(q @ k.mT, -1) @ k
+
+    rng = np.random.default_rng(8)
+    q, k, cotangent = (torch.from_numpy(rng.normal(size=s)).to(dtype) for s in ((2, 3, 4), (2, 5, 4), (2, 3, 4)))
+    found = []
+    for batched in (False, True):
+        call = oracle(returns="tensor", kind="torch", batched=batched, attend=attend).attend.record(q, k)
+        found.append((call.output, *call.backward(cotangent)))
+    for one, other in zip(*found, strict=True):
+        assert one.dtype == other.dtype == str(dtype).removeprefix("torch.")
+        assert one.native.shape == other.native.shape
+        assert one.native.dtype == other.native.dtype == dtype
+        np.testing.assert_allclose(one.want, other.want, rtol=1e-13, atol=1e-14)
+        for name in ("loss", "response"):
+            mine, theirs = getattr(one, name), getattr(other, name)
+            np.testing.assert_allclose(np.max(mine), np.max(theirs), rtol=0.2)
+
+
+@pytest.mark.parametrize("function", [lambda x: x.sum(axis=0), lambda x: np.argmax(x, axis=-1), lambda x: x[0]])
+def test_a_reference_that_takes_no_batch_is_found(function):
+    """An exercise that says `batched` of such a one is at fault, and hears so at the first call."""
+    with pytest.raises(OracleError, match="batched"):
+        oracle(f=function, batched=True).f(np.ones((3, 5)))

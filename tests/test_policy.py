@@ -16,7 +16,7 @@ from grader.config import Config
 from grader.engine import MODULES
 from grader.errors import ExerciseError, UsageError
 from grader.formats import concise, gradescope, junit
-from grader.harness import Ban, Refusal
+from grader.harness import Ban, Refusal, lines_with
 from grader.verdict import Verdict
 
 POLICY = exercises.load("attention").policy
@@ -65,6 +65,16 @@ def test_a_plain_use_is_found_with_its_line(source, line):
     assert refused.value.fields["kind"] == "policy"
     assert refused.value.fields["line"] == line
     assert refused.value.fields["name"].startswith("torch.")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*attention*", "attention*", "*::attention", "*", "?ttention", "[ab]*", "nothing", "*a*attention*", ""]
+)
+def test_names_are_found_in_one_text_as_they_are_in_a_list(pattern):
+    """The index is searched as text for what may match; that is never less than what does."""
+    names = ["aten::attention", "attention", "an_attention_of_attentions", "attn", "a", "bttention", "aten::attention"]
+    text = "\n".join(names)
+    assert fnmatch.filter(lines_with(text, pattern), pattern) == fnmatch.filter(names, pattern)
 
 
 @pytest.mark.parametrize("source", OWN)

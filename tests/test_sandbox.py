@@ -3,6 +3,7 @@
 import os
 import resource
 import secrets
+import select
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from grader import wire
 from grader.engine import Ended, Pipes
-from grader.exercise import Limits
+from grader.exercise import Limits, Policy
 from grader.local import LocalEngine
 from grader.sandbox import Broken, Sandbox
 from grader.verdict import Verdict
@@ -264,6 +265,24 @@ def test_prints_are_kept_up_to_their_tail(hostile):
     assert sandbox.printed == "first\ufffdlast"
 
 
+def test_a_sandbox_that_waits_for_its_limits_may_print_until_it_ends():
+    """What a library warns of as it is imported is taken; the end is noticed; then limits are of no use."""
+    process = Hostile("os.write(2, b'a warning'); ask()")
+    sandbox = Sandbox(process, "numpy", None)
+    sandbox.warm()
+    select.select([process.prints], [], [], LONG)
+    assert sandbox.rests()
+    assert sandbox.printed == "a warning"
+    process.popen.kill()
+    select.select([process.prints], [], [], LONG)
+    assert not sandbox.rests()
+    sandbox.assign(LIMITS, Policy())
+    with pytest.raises(Broken) as caught:
+        sandbox.ready()
+    assert caught.value.verdict is Verdict.INTERNAL_ERROR
+    sandbox.close()
+
+
 def test_a_closed_sandbox_cannot_be_asked(hostile):
     """After its end it says so, and that is our fault."""
     sandbox = hostile("time.sleep(60)")
@@ -484,3 +503,23 @@ def test_signals_do_not_reach_the_judge(judged, make_exercise):
     report = judged(make_exercise("function"), source)
     assert report.verdict is Verdict.RUNTIME_ERROR
     assert "signal 9" in report.tests[0].message
+
+
+LARGE_PAGES = """
+import os, sys, zlib
+import numpy as np
+from grader.harness import use_large_pages
+rows = [np.random.default_rng(i).bytes(1 << 20) for i in range(24)]
+before = [zlib.crc32(row) for row in rows]
+use_large_pages()
+child = os.fork()
+same = [zlib.crc32(row) for row in rows] == before
+if not child:
+    os._exit(same)
+sys.exit(not (same and os.waitstatus_to_exitcode(os.wait()[1]) == 1))
+"""
+
+
+def test_large_pages_change_nothing_but_the_pages():
+    """What a process has in memory is the same afterwards, and in its forks; where the kernel knows none, too."""
+    assert subprocess.run([sys.executable, "-c", LARGE_PAGES], check=False).returncode == 0

@@ -105,6 +105,12 @@ class BubblewrapEngine:
         hidden = [f"/proc/{name}" for name in _HIDDEN if Path("/proc", name).exists()]
         return Slot(host, control, Order(seccomp.bpf(), hidden, ["/tmp"]), kind, limits)  # noqa: S108 - the sandbox's
 
+    def preload(self, kind: Kind) -> None:
+        """Find the libraries, and work out the filter."""
+        with contextlib.suppress(UsageError):  # `start` raises it again
+            _binds(kind)
+        seccomp.bpf()
+
     def check(self, kind: Kind) -> None:
         """Find the libraries, and start a sandbox in which Python says its version; raises OurFault or UsageError."""
         self._place()
@@ -214,6 +220,11 @@ class BubblewrapProcess(Pipes):
         if self._result is not None:
             return float("nan")
         return self._group.cpu_seconds() if self._group is not None else cpu_below(self._popen.pid)
+
+    def spent(self) -> tuple[float, float] | None:
+        """Read the control group, if there is one."""
+        usage = self._group.usage() if self._group is not None else None
+        return (usage.cpu_seconds, usage.peak_memory_mib) if usage is not None else None
 
     def kill(self) -> Ended:
         """End the first process inside, and with it the kernel ends all others; then release what was held."""

@@ -11,6 +11,7 @@ for long.
 
 import contextlib
 import errno
+import importlib
 import os
 import random
 import select
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from grader import owner
-from grader.engine import Ended, Finding, Kind
+from grader.engine import LONGEST_WAIT, Ended, Finding, Kind
 from grader.errors import OurFault
 from grader.exercise import Limits
 from grader.local import child_of, waited_seconds
@@ -31,7 +32,7 @@ from worker import channel as channels
 OWNER, EXPIRES = "grader.owner", "grader.expires"
 UIDS = range(61184, 65520)
 """Nobody's: systemd gives these to services for as long as they run; inside the 65,536 of a remapped daemon."""
-_MARGIN_SECONDS = 300.0
+_MARGIN_SECONDS = 300.0 + LONGEST_WAIT
 _CLIENT_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _PAUSE_SECONDS = 0.005
@@ -75,16 +76,22 @@ class DockerEngine:
         config = self.config(kind, limits, user, labels)
         with _faults():
             if channel is None:
-                return DockerProcess(self._client, self._images[kind], config)
+                return DockerProcess(self._client, kind, self._images[kind], config)
             config["host_config"]["Mounts"] = [_mount(channel.path)]
             try:
-                return DockerProcess(self._client, self._images[kind], config, channel)
+                return DockerProcess(self._client, kind, self._images[kind], config, channel)
             except _failures() as error:
                 if channel.path not in str(error):
                     raise
                 self._near = False  # the daemon's files are not ours
                 del config["host_config"]["Mounts"]
-                return DockerProcess(self._client, self._images[kind], config)
+                return DockerProcess(self._client, kind, self._images[kind], config)
+
+    def preload(self, kind: Kind) -> None:  # noqa: ARG002 - alike for all
+        """Import the SDK, if it is there."""
+        with contextlib.suppress(ImportError):
+            importlib.import_module("docker")  # 0.1 s
+        seccomp.docker_profile()
 
     def check(self, kind: Kind) -> None:
         """Find the image of `kind`, and remove what earlier judges left; raises OurFault."""
@@ -238,13 +245,14 @@ class DockerProcess:
     """
 
     def __init__(
-        self, client: Any, image: str, config: dict[str, Any], channel: channels.Channel | None = None
+        self, client: Any, kind: Kind, image: str, config: dict[str, Any], channel: channels.Channel | None = None
     ) -> None:
         """Create, attach, start; attached first, so that nothing is missed. It removes the channel in the end."""
         self._client = client
+        self._kind = kind
         self._channel = channel
         self._connection: socket.socket | None = None
-        self._pidfd = -1
+        self._pidfd, self._peer = -1, 0
         with contextlib.ExitStack() as undo:
             if channel is not None:
                 undo.callback(channel.remove)
@@ -280,8 +288,9 @@ class DockerProcess:
         connection = self._channel.accept() if self._channel is not None else None
         if connection is None:
             return
+        self._peer = channels.peer(connection)[0]
         with contextlib.suppress(OSError):
-            self._pidfd = os.pidfd_open(channels.peer(connection)[0])
+            self._pidfd = os.pidfd_open(self._peer)
         self._connection = connection
         os.close(self.requests)
         os.close(self.answers)
@@ -342,6 +351,20 @@ class DockerProcess:
             return float("nan")
         self._look()
         return cgroup.read_cpu(self._counter) if self._harness else float("nan")
+
+    def spent(self) -> tuple[float, float] | None:
+        """Read the control group, or ask the daemon; None where it does not answer, or the container has ended."""
+        with contextlib.suppress(*_failures()):
+            seen = self._usage(self._peer)
+            return (seen.cpu_seconds, seen.peak_memory_mib) if seen.cpu_seconds else None
+        return None
+
+    def is_current(self) -> bool:
+        """Tell whether the image still is the one that has the name; so not where the daemon does not answer."""
+        with contextlib.suppress(*_failures()):
+            image: str = self._client.inspect_image(build.image_name(self._kind))["Id"]
+            return image == self.confinement["image"]
+        return False
 
     def kill(self) -> Ended:
         """Kill and remove the container; where the daemon is gone, the next start removes it."""

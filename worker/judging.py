@@ -103,10 +103,10 @@ class Judges:
             self._faults.pop(claim.exercise, None)
             return self._give_way(claim) if heartbeat.late() else self._end(claim, report, heartbeat)
         finally:
-            if process is not None:
-                process.close()
             if heartbeat is not None:
                 heartbeat.stop()
+            if process is not None:
+                process.close()
 
     @contextlib.contextmanager
     def _stoppable(self) -> Iterator[None]:

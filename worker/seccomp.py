@@ -28,6 +28,7 @@ Instruction = tuple[int, int, int, int]
 """struct sock_filter: code, how far to jump if true, if false, operand."""
 
 
+@functools.cache
 def docker_profile(*, slot: bool = False) -> str:
     """Return the JSON text for Docker's `security_opt=["seccomp=" + text]`, valid from Docker 20.10 on."""
     rules = _rules()
@@ -53,6 +54,7 @@ def docker_profile(*, slot: bool = False) -> str:
     return json.dumps(profile)
 
 
+@functools.cache
 def bpf(machine: str = platform.machine(), *, slot: bool = False) -> bytes:
     """Return the filter for this machine as an array of struct sock_filter. Raises OurFault for an unknown machine.
 

@@ -4,6 +4,7 @@
     GRADER_BROKER_URL     the Redis that carries the messages
     GRADER_ENGINE         what isolates submissions: auto, docker or bubblewrap
     GRADER_ISOLATION      what each sandbox has of its own: `container` (the default) or `fork`, see grader/zygote.py
+    GRADER_STANDBYS       how many sandboxes each process may keep started ahead (3), see grader/pool.py
     GRADER_SECRET_FILE    the key of all random inputs, the same on every machine; GRADER_HOME/secret unless said
     GRADER_LEASE_SECONDS  how long a judging is left to a worker that gives no sign of life (60)
     GRADER_GRACE_SECONDS  how long judgings may go on after SIGTERM before they are put back (30)
@@ -60,6 +61,7 @@ class Settings:
     broker: str
     engine: str
     isolation: Isolation
+    standbys: int
     secret: bytes
     lease_seconds: float
     grace_seconds: float
@@ -73,6 +75,7 @@ def read() -> Settings:
         broker=address("GRADER_BROKER_URL"),
         engine=common.engine,
         isolation=common.isolation,
+        standbys=common.standbys,
         secret=_secret() if os.environ.get("GRADER_SECRET_FILE") else common.secret(),
         lease_seconds=_seconds("GRADER_LEASE_SECONDS", _LEASE_SECONDS),
         grace_seconds=_seconds("GRADER_GRACE_SECONDS", _GRACE_SECONDS),
@@ -122,10 +125,12 @@ def serve(queues: Sequence[str], concurrency: int | None) -> int:
     @functools.cache
     def judges(_pid: int) -> Judges:
         # Celery sets the signals of a new process after all of its hooks: ours are set at its first task.
+        pool = Pool(settings.engine, isolated=True, isolation=settings.isolation, standbys=settings.standbys)
+        signals.worker_process_shutdown.connect(lambda **_: pool.close(), weak=False)
         return Judges(
             store,
             catalogue,
-            Pool(settings.engine, isolated=True, isolation=settings.isolation),
+            pool,
             secret=settings.secret,
             lease_seconds=settings.lease_seconds,
         )

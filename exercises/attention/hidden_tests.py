@@ -1,15 +1,17 @@
 """What a submission to `attention` must satisfy."""
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from grader.checkers import assert_close, assert_gradients, assert_unchanged
+from grader.checkers import OracleError, assert_close, assert_gradients, assert_unchanged, tolerance
 from grader.oracle import UNIT_ROUNDOFF
 
 NAMES = ("The gradient of query", "The gradient of key", "The gradient of value")
+MOST_DRAWS = 10
 FLOAT32, FLOAT64, BFLOAT16 = torch.float32, torch.float64, torch.bfloat16
 EVERY_DTYPE = pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64, BFLOAT16], ids=["float32", "float64", "bfloat16"])
 BOTH_WIDTHS = pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=["float32", "float64"])
@@ -90,25 +92,41 @@ def sizes_of_terms(reference, query, key, value, cotangent, **options):
     return scores @ key.abs(), scores.mT @ query.abs(), weights.mT @ cotangent.abs()
 
 
+def draw_cotangent(reference, rng, wanted, *args, **options):
+    """Draw a cotangent, and return it with the gradients wanted for it.
+
+    In bfloat16 the few terms of a gradient may cancel by chance until little but their rounding is left (one time in
+    3,000 for three queries), and the checker refuses to compare it: then another is drawn.
+    """
+    for _ in range(MOST_DRAWS):
+        cotangent = torch.from_numpy(rng.normal(size=wanted.output.want.shape)).to(args[0].dtype)
+        terms = sizes_of_terms(reference, *args, cotangent, **options)
+        want = tuple(level(*pair) for pair in zip(wanted.backward(cotangent), terms, strict=True))
+        with contextlib.suppress(OracleError):
+            for gradient in want:
+                tolerance(gradient)
+            break
+    return cotangent, want
+
+
 def check_gradients(submission, reference, rng, *args, differences=True, **options):
     """Check the output, and the gradients in query, key and value against the reference and finite differences."""
     wanted = reference.attention.record(*args, **options)
     call = submission.attention.record(*args, **options)
     assert_close(call.output, wanted.output)
-    cotangent = torch.from_numpy(rng.normal(size=wanted.output.want.shape)).to(args[0].dtype)
+    cotangent, want = draw_cotangent(reference, rng, wanted, *args, **options)
     got = tuple(gradient.flatten() for gradient in call.backward(cotangent))
-    terms = sizes_of_terms(reference, *args, cotangent, **options)
-    want = tuple(level(*pair) for pair in zip(wanted.backward(cotangent), terms, strict=True))
     if not differences:
         assert_close(got, want, names=NAMES)
         return
 
     def forward(*flat):
-        shaped = [torch.from_numpy(values).reshape(arg.shape) for values, arg in zip(flat, args, strict=True)]
+        pairs = zip(flat, args, strict=True)
+        shaped = [torch.from_numpy(values).reshape(-1, *arg.shape) for values, arg in pairs]
         return reference.exact.attention(*shaped, **options)
 
     at = [arg.double().flatten() for arg in args]
-    assert_gradients(got, want, forward=forward, at=at, cotangent=cotangent, rng=rng, names=NAMES)
+    assert_gradients(got, want, forward=forward, at=at, cotangent=cotangent, rng=rng, names=NAMES, batched=True)
 
 
 @pytest.mark.points(3)

@@ -288,7 +288,7 @@ def board(
     server: Server = "",
     json: AsJson = False,
 ) -> int:
-    """Show who did best, of those who show a name."""
+    """Show who did best, of those who show a name: most points, then fastest, then first."""
     from grader.cli import students  # noqa: PLC0415
 
     return students.board(exercise, limit, server, "" if hide else name, json=json)

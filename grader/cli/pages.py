@@ -210,14 +210,17 @@ def _other(judged: "Judged") -> list[str]:
 
 
 def board_page(places: "Iterable[Place]") -> Table:
-    """Lay out a leaderboard. Times are local."""
+    """Lay out a leaderboard, with the ratios to the reference's time where anybody was timed. Moments are local."""
+    places = list(places)
+    timed = any(each.speed_ratio is not None for each in places)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("rank", "name", "points", "reached"):
+    for heading in ("rank", "name", "points", *["time / reference"] * timed, "reached"):
         table.add_column(heading, header_style="dim", overflow="fold")
     for each in places:
         points = f"{number(each.score)}/{number(each.max_score)}"
+        ratio = "" if each.speed_ratio is None else f"{each.speed_ratio:.3g}"
         when = each.reached_at.astimezone().strftime("%Y-%m-%d %H:%M")
-        table.add_row(str(each.rank), Text(safe(each.name)), points, when)
+        table.add_row(str(each.rank), Text(safe(each.name)), points, *[ratio] * timed, when)
     return table
 
 

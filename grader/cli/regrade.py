@@ -5,6 +5,7 @@ embedded     here, one after the other; the rows say what is done, so the same c
 a service's  by its workers, behind everyone else; `GRADER_DATABASE_URL` says which, Ctrl-C leaves them at it
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -152,33 +153,34 @@ def _dry_run(
     """Judge each learner's best and last submission, and compare."""
     from grader.pool import Pool  # noqa: PLC0415 - only a judge's installation has what it needs
 
-    pool = Pool(settings.engine, isolated=settings.isolated, isolation=settings.isolation)
     found = list(_candidates(store, exercise))
     changes, failed = [], 0
-    for done, each in enumerate(found):
-        counter.tell(done, len(found))
-        before = Mark(
-            judging=each.judging,
-            version=each.version,
-            verdict=each.verdict,
-            score=each.score,
-            max_score=each.max_score,
-        )
-        after = _judge(store, pool, exercise, each, secret)
-        failed += after.verdict is Verdict.INTERNAL_ERROR
-        if after.verdict is Verdict.INTERNAL_ERROR or _same(before, after):
-            continue
-        scored = before.verdict is not Verdict.INTERNAL_ERROR
-        changes.append(
-            Change(
-                learner=each.learner,
-                submission=each.submission,
-                attempt=each.attempt,
-                before=before,
-                after=after,
-                counts=not (never_lower and scored and after.share < before.share),
+    pool = Pool(settings.engine, isolated=settings.isolated, isolation=settings.isolation, standbys=settings.standbys)
+    with contextlib.closing(pool):
+        for done, each in enumerate(found):
+            counter.tell(done, len(found))
+            before = Mark(
+                judging=each.judging,
+                version=each.version,
+                verdict=each.verdict,
+                score=each.score,
+                max_score=each.max_score,
             )
-        )
+            after = _judge(store, pool, exercise, each, secret)
+            failed += after.verdict is Verdict.INTERNAL_ERROR
+            if after.verdict is Verdict.INTERNAL_ERROR or _same(before, after):
+                continue
+            scored = before.verdict is not Verdict.INTERNAL_ERROR
+            changes.append(
+                Change(
+                    learner=each.learner,
+                    submission=each.submission,
+                    attempt=each.attempt,
+                    before=before,
+                    after=after,
+                    counts=not (never_lower and scored and after.share < before.share),
+                )
+            )
     left = store.count_candidates(exercise.name, exercise.version) - len(found)
     return _Outcome(judged=len(found), failed=failed, left=left, changes=changes)
 

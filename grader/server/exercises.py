@@ -47,7 +47,7 @@ def show_history(exercise: str, on: On, who: Who, limit: Limit = 20) -> shapes.H
 
 @routes.get("/v1/exercises/{exercise}/leaderboard")
 def show_leaderboard(exercise: str, on: On, who: Who, limit: Limit = 20) -> shapes.Leaderboard:
-    """List the best of your organisation who chose to show a name: highest score, then earliest."""
+    """List the best of your organisation who chose to show a name: highest score, then fastest, then earliest."""
     on.catalogue.load(exercise)
     places = on.store.board(exercise, limit, organisation=who.organisation)
     return shapes.Leaderboard(exercise=exercise, places=[shapes.Place.model_validate(each) for each in places])

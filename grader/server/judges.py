@@ -117,9 +117,14 @@ def _fork(work: Callable[[], None]) -> int:
 def _serve(config: Config, database: Path | str, ears: int) -> None:
     """Judge one waiting judging after the other, until SIGTERM."""
     store = open_store(database)
+    pool = Pool(config.engine, isolated=config.isolated, isolation=config.isolation, standbys=config.standbys)
+    with contextlib.closing(pool):
+        _take_turns(store, config, pool, ears)
+
+
+def _take_turns(store: Store, config: Config, pool: Pool, ears: int) -> None:
     swept = 0.0
     resting: set[str] = set()
-    pool = Pool(config.engine, isolated=config.isolated, isolation=config.isolation)
     while True:
         if time.monotonic() - swept > _SWEEP_SECONDS:
             store.sweep()
@@ -163,6 +168,6 @@ def _judge(store: Store, claim: Claim, config: Config, pool: Pool) -> None:
             claim.source, seed=claim.seed, secret=config.secret(), places=notebook.places(claim.filename, claim.source)
         )
         store.note(claim, "judged")
+        store.finish(claim, report)
     finally:
         process.close()
-    store.finish(claim, report)

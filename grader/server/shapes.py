@@ -176,6 +176,8 @@ class Place(Shape):
     name: str
     score: float
     max_score: float
+    speed_ratio: float | None
+    """How many times the reference's time it takes, to two digits; the lower comes first. Null: not timed."""
     reached_at: dt.datetime
 
 

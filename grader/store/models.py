@@ -174,6 +174,8 @@ class Judging(Base):
     `lost` counts the claims whose holder died or let the lease run out. While queued, `owner` is
     the process that is about to claim it, if there is one.
 
+    `speed_ratio`: how many times the reference's time an accepted submission takes; the largest of all timed calls.
+
     `counts` is false for a judging of a regrade that never lowers, and would have: it is kept, and speaks
     for nothing.
 
@@ -206,6 +208,7 @@ class Judging(Base):
     verdict: Mapped[str | None] = mapped_column(index=True)
     score: Mapped[float | None]
     max_score: Mapped[float | None]
+    speed_ratio: Mapped[float | None]
     message: Mapped[str]
     environment: Mapped[dict[str, Any] | None]
     usage: Mapped[dict[str, Any] | None]
@@ -247,14 +250,16 @@ class Overruling(Base):
 
 
 class Best(Base):
-    """The submission of a learner with the highest `share` of the points for an exercise, the earliest of equals.
+    """The submission of a learner with the highest `share` of the points for an exercise.
 
-    It is the share that is compared, since another version of the exercise may have other points. The row follows
-    from the judgings; it is kept because a leaderboard of a million submissions must not read them.
+    Of equals it is the fastest, then the earliest; `speed_ratio` is infinite where the judging has none, and so comes
+    last on every database. It is the share that is compared, since another version of the exercise may have other
+    points. The row follows from the judgings; it is kept because a leaderboard of a million submissions must not read
+    them.
     """
 
     __tablename__ = "bests"
-    __table_args__ = (Index("ix_bests_place", "exercise", desc("share"), "reached_at"),)
+    __table_args__ = (Index("ix_bests_place", "exercise", desc("share"), "speed_ratio", "reached_at"),)
 
     learner_id: Mapped[str] = mapped_column(ForeignKey("learners.id"), primary_key=True)
     exercise: Mapped[str] = mapped_column(primary_key=True)
@@ -262,6 +267,7 @@ class Best(Base):
     score: Mapped[float]
     max_score: Mapped[float]
     share: Mapped[float]
+    speed_ratio: Mapped[float]
     reached_at: Mapped[dt.datetime]
 
 

@@ -127,7 +127,7 @@ def history(learner: str, exercise: str, limit: int) -> Select[Submission, Judgi
 
 
 def best(learner_id: str, exercise: str) -> Select[Submission, Judging]:
-    """Select a learner's submission with the highest share of the points, the earliest of equals."""
+    """Select a learner's submission with the highest share of the points; of equals the fastest, then the earliest."""
     return (
         select(Submission, Judging)
         .join(Judging, Judging.id == standing())
@@ -137,13 +137,13 @@ def best(learner_id: str, exercise: str) -> Select[Submission, Judging]:
             Judging.status == "done",
             Judging.verdict.not_in(UNJUDGED),
         )
-        .order_by(share().desc(), Submission.created_at, Submission.id)
+        .order_by(share().desc(), Judging.speed_ratio.asc().nulls_last(), Submission.created_at, Submission.id)
         .limit(1)
     )
 
 
 def board(exercise: str, limit: int, organisation: str) -> Select[Best, str | None]:
-    """Select the bests of learners with a public name, the highest score first, then the earliest."""
+    """Select the bests of learners with a public name, the highest score first, then the fastest, then the earliest."""
     return (
         select(Best, Account.public_name)
         .join(Account, Account.learner_id == Best.learner_id)
@@ -154,7 +154,7 @@ def board(exercise: str, limit: int, organisation: str) -> Select[Best, str | No
             Account.public_name.is_not(None),
             Account.disabled_at.is_(None),
         )
-        .order_by(Best.share.desc(), Best.reached_at, Best.submission_id)
+        .order_by(Best.share.desc(), Best.speed_ratio, Best.reached_at, Best.submission_id)
         .limit(limit)
     )
 

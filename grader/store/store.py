@@ -5,6 +5,7 @@ Each method is one transaction. What it returns is plain data; no session or row
 
 import datetime as dt
 import hashlib
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
@@ -534,12 +535,17 @@ class Store:
             return [reads.to_attempt(*row, judged[row[0].id]) for row in rows]
 
     def board(self, exercise: str, limit: int, *, organisation: str) -> list[Place]:
-        """Return the best learners of an organisation who show a name: highest score, then earliest."""
+        """Return the best learners of an organisation who show a name: highest score, then fastest, then earliest."""
         with self.transaction(writes=False) as session:
             rows = session.execute(reads.board(exercise, limit, organisation))
             return [
                 Place(
-                    rank=rank, name=name or "", score=best.score, max_score=best.max_score, reached_at=best.reached_at
+                    rank=rank,
+                    name=name or "",
+                    score=best.score,
+                    max_score=best.max_score,
+                    speed_ratio=None if math.isinf(best.speed_ratio) else best.speed_ratio,
+                    reached_at=best.reached_at,
                 )
                 for rank, (best, name) in enumerate(rows, start=1)
             ]

@@ -5,6 +5,7 @@ learner, exercise version, source. What two could store at once is inserted unle
 """
 
 import datetime as dt
+import math
 from typing import Any
 
 import msgspec
@@ -307,6 +308,7 @@ def finish(session: Session, claim: Claim, report: Report) -> bool:
         "verdict": report.verdict.value,
         "score": report.score,
         "max_score": report.max_score,
+        "speed_ratio": _speed_ratio(report),
         "message": report.message,
         "environment": msgspec.to_builtins(report.environment),
         "usage": msgspec.to_builtins(report.usage),
@@ -342,6 +344,15 @@ def finish(session: Session, claim: Claim, report: Report) -> bool:
     return True
 
 
+def _speed_ratio(report: Report) -> float | None:
+    """Return the largest ratio to the reference's time of what an accepted submission was timed at.
+
+    To two digits: noise moves the third, and is not to decide who comes first on a board.
+    """
+    ratios = [speed.ratio for test in report.tests for speed in test.speed]
+    return float(f"{max(ratios):.2g}") if ratios and report.verdict is Verdict.ACCEPTED else None
+
+
 def _is_lower(session: Session, claim: Claim, report: Report) -> bool:
     """Tell whether a report gives a smaller share of the points than the judging that stands."""
     query = select(reads.share()).join(Submission, Submission.id == Judging.submission_id)
@@ -361,6 +372,7 @@ def _keep_best(session: Session, sent: Submission) -> None:
     row.score = judging.score or 0.0
     row.max_score = judging.max_score or 0.0
     row.share = share(judging.score, judging.max_score)
+    row.speed_ratio = math.inf if judging.speed_ratio is None else judging.speed_ratio
     row.reached_at = best.created_at
 
 

@@ -1,4 +1,4 @@
-"""Judge softmax once in this process, which has loaded nothing else: `cold.py ENGINE [FILE]`.
+"""Judge softmax, without its speed limit, once in this process, which has loaded nothing else: `cold.py ENGINE [FILE]`.
 
 Prints `importing` when the file is about to be imported, and at the end one line of three numbers: seconds from the
 start to the report, seconds to the end of `close`, and the sandbox's seconds of processor time. Without FILE it is the
@@ -29,7 +29,7 @@ def main(engine: str, file: str = "") -> int:
     began = time.monotonic()
     process = judge.start(exercise, engine=engine)
     try:
-        report = process.run(source, seed=judge.new_seed(), on_phase=tell)
+        report = process.run(source, seed=judge.new_seed(), on_phase=tell, timed=False)
         reported = time.monotonic() - began
     finally:
         process.close()

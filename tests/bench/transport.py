@@ -1,4 +1,4 @@
-"""What crossing into a sandbox and back costs: `python tests/bench/transport.py`, half a minute on two cores.
+"""What crossing into a sandbox and back costs: `python -m tests.bench.transport`, half a minute on two cores.
 
 Every engine has one sandbox open all the time, and every round (`--rounds`) measures all of them in the same order, so
 that a load on the machine falls on all alike. The baselines, in the same rounds, are two bare processes joined by two

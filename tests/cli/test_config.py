@@ -84,6 +84,23 @@ def test_a_learner_must_be_a_printable_name(monkeypatch, name):
     assert caught.value.code == "E2112"
 
 
+@pytest.mark.parametrize(("text", "number"), [("", 3), ("0", 0), ("64", 64)])
+def test_standbys_are_a_small_number(monkeypatch, text, number):
+    """None at all is one."""
+    monkeypatch.setenv("GRADER_STANDBYS", text)
+    assert config.read().standbys == number
+
+
+@pytest.mark.parametrize("text", ["65", "-1", "2.5", "many", "\u0663", "100"])
+def test_other_numbers_of_standbys_are_refused(monkeypatch, text):
+    """The error names the variable."""
+    monkeypatch.setenv("GRADER_STANDBYS", text)
+    with pytest.raises(UsageError) as caught:
+        config.read()
+    assert caught.value.code == "E2128"
+    assert "GRADER_STANDBYS" in caught.value.cause
+
+
 def test_every_setting_is_documented():
     """Each name and its variable stand in the module's first lines, and GRADER_HOME in the README."""
     assert config.__doc__ is not None

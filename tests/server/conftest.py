@@ -15,7 +15,7 @@ from grader.server.access import SCOPES
 from grader.store import Store, open_store
 from grader.store.identity import Account, Identity
 from grader.verdict import Verdict
-from tests.conftest import KINDS, RIGHT, write
+from tests.conftest import KINDS, RIGHT, timed, write
 from tests.store import cluster as servers
 
 MAIN, OTHER = "main", "other"
@@ -79,12 +79,13 @@ class World:
         }
         return self.store.add_submission(**(sent | changes))
 
-    def judge(self, queued, verdict=Verdict.ACCEPTED, score=3.0):
-        """Claim a judging and store a report on it."""
+    def judge(self, queued, verdict=Verdict.ACCEPTED, score=3.0, ratios=()):
+        """Claim a judging and store a report on it, with calls that took so many times the reference's time."""
         claim = self.store.claim(queued.judging, "a worker", 60.0)
         assert claim is not None
         self.store.note(claim, "ready")
-        test = TestReport(name="test_doubles", title="Doubles.", verdict=verdict, points=score, max_points=3.0)
+        points = {"points": score, "max_points": 3.0}
+        test = TestReport(name="test_doubles", title="Doubles.", verdict=verdict, speed=timed(*ratios), **points)
         report = Report(
             exercise=claim.exercise,
             exercise_version=claim.version,
@@ -99,10 +100,10 @@ class World:
         )
         assert self.store.finish(claim, report)
 
-    def sent_and_judged(self, learner, verdict=Verdict.ACCEPTED, score=3.0, **changes):
+    def sent_and_judged(self, learner, verdict=Verdict.ACCEPTED, score=3.0, ratios=(), **changes):
         """Store a submission that is judged already."""
         queued = self.send(learner, **changes)
-        self.judge(queued, verdict, score)
+        self.judge(queued, verdict, score, ratios)
         return queued
 
 

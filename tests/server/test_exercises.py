@@ -78,6 +78,15 @@ def test_a_leaderboard_shows_names_that_were_opted_in(client, as_, ada, world):
     problem(put(client, ada, "  "), 422, "E6111")
 
 
+def test_a_leaderboard_shows_how_fast_the_best_are(client, as_, ada, world):
+    """Beside the score, and decides between equal ones; null where nothing was timed."""
+    put(client, as_("main/learner"), "Grace")
+    world.sent_and_judged(ADA)
+    world.sent_and_judged("main/learner", ratios=(1.5, 1.25))
+    places = client.get("/v1/exercises/double/leaderboard", headers=ada).json()["places"]
+    assert [(each["name"], each["speed_ratio"]) for each in places] == [("Grace", 1.5), ("Ada", None)]
+
+
 def put(client, headers, name):
     """Choose a public name."""
     return client.put("/v1/account/public-name", headers=headers, json={"public_name": name})

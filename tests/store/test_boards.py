@@ -2,10 +2,12 @@
 
 import pytest
 
+from grader import report
 from grader.errors import NotFound
 from grader.store.identity import Identity
 from grader.store.models import Best
 from grader.verdict import Verdict
+from tests.conftest import timed
 
 
 def _board(store, organisation="school", limit=10):
@@ -29,6 +31,50 @@ def test_a_board_shows_the_best_of_each_who_shows_a_name(store, school, judge):
     (first, _) = store.board("softmax", 10, organisation="school")
     assert first.max_score == 3.5
     assert first.reached_at == store.history(school["ada"].learner, "softmax", 9)[1].created_at
+
+
+def test_the_faster_of_equal_scores_comes_first(store, school, judge):
+    """The ratio decides after the score and before the time; of what was not accepted there is none."""
+    judge(school["bob"], 3.5, tests=_timed(2.5))
+    judge(school["ada"], 3.5, tests=_timed(1.25, 3.0))
+    assert _ratios(store) == [("Builder", 2.5), ("Countess", 3.0)]
+    judge(school["ada"], 3.5, tests=_timed(2.0, 1.25))
+    assert _ratios(store) == [("Countess", 2.0), ("Builder", 2.5)]
+    judge(school["ada"], 3.5, tests=_timed(2.25))
+    judge(school["bob"], 1.0, tests=_timed(0.5))
+    assert _ratios(store) == [("Countess", 2.0), ("Builder", 2.5)]
+    judge(school["bob"], 3.5, tests=_timed(1.96))
+    assert _ratios(store) == [("Countess", 2.0), ("Builder", 2.0)]  # a difference of noise: ada was first
+
+
+def test_what_was_never_timed_comes_after_what_was(store, school, judge):
+    """A full score from before there was a speed limit is no reason to stand first."""
+    judge(school["bob"], 3.5)
+    judge(school["ada"], 3.5, tests=_timed(20.0))
+    assert _ratios(store) == [("Countess", 20.0), ("Builder", None)]
+    judge(school["bob"], 3.5, tests=_timed(21.0))
+    assert _ratios(store) == [("Countess", 20.0), ("Builder", 21.0)]
+
+
+def test_a_rejudge_changes_the_ratio(store, school, judge, finish):
+    """The judging that stands tells it, and another submission may be the fastest then."""
+    judge(school["ada"], 3.5, tests=_timed(2.0))
+    best = judge(school["ada"], 3.5, tests=_timed(1.5))
+    finish(store.rejudge(best).judging, 3.5, tests=_timed(1.75))
+    assert _ratios(store) == [("Countess", 1.8)]
+    finish(store.rejudge(best).judging, 1.0, tests=_timed(5.0))
+    assert _ratios(store) == [("Countess", 2.0)]
+
+
+def _timed(*ratios):
+    verdict = Verdict.ACCEPTED
+    return [
+        report.TestReport(name="t", title="", verdict=verdict, points=1.0, max_points=1.0, speed=timed(*ratios)),
+    ]
+
+
+def _ratios(store):
+    return [(place.name, place.speed_ratio) for place in store.board("softmax", 10, organisation="school")]
 
 
 def test_a_name_is_shown_from_when_it_is_chosen_until_it_is_taken_back(store, school, judge):

@@ -1,5 +1,6 @@
 """Migrations on both databases: they give what the models say, and lose nothing of an older store."""
 
+import math
 from contextlib import closing
 
 import pytest
@@ -67,9 +68,11 @@ def test_an_older_store_is_brought_up_to_date(step, nowhere, path):
         assert [line.judging for line in store.history("ada", "softmax", 9)] == ["j_6", "j_5", "j_4", "j_2"]
         assert store.progress("j_6").phases == {}
     with engine.connect() as connection:
-        bests = connection.exec_driver_sql("SELECT learner_id, submission_id, score, max_score FROM bests").all()
+        bests = connection.exec_driver_sql(
+            "SELECT learner_id, submission_id, score, max_score, speed_ratio FROM bests"
+        ).all()
     engine.dispose()
-    assert [tuple(best) for best in bests] == [("l_1", "s_2", 3.0, 4.0)]
+    assert [tuple(best) for best in bests] == [("l_1", "s_2", 3.0, 4.0, math.inf)]
 
 
 def test_an_upgrade_starts_from_an_older_version(where, store, send, tmp_path, monkeypatch):

@@ -117,6 +117,19 @@ def test_history_and_board(ada, world, judge):
     assert "Countess" not in ada.run("board", "double", "--hide").stdout
 
 
+def test_a_board_has_times_where_they_are_limited(ada, world):
+    """As multiples of the reference's, and no column where nobody was timed."""
+    ada.run("board", "double", "--as", "Countess")
+    world.sent_and_judged(ada.learner)
+    assert "time / reference" not in ada.run("board", "double").stdout
+    world.sent_and_judged(ada.learner, ratios=(1.24,))
+    (place,) = [line for line in ada.run("board", "double").stdout.splitlines() if "Countess" in line]
+    assert place.split()[3] == "1.2"
+    assert "time / reference" in ada.run("board", "double").stdout
+    board = json.loads(ada.run("board", "double", "--json").stdout)
+    assert [each["speed_ratio"] for each in board["places"] if each["name"] == "Countess"] == [1.2]
+
+
 def test_cancel_withdraws_what_waits(ada, world):
     """By either id, and again; whoever waits for it is told; what is not there, or judged, is refused."""
     waiting = ada.start("submit", "double.py")
