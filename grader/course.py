@@ -5,6 +5,7 @@ Times are whole seconds. A moment within the second of a deadline keeps it: `at 
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -176,6 +177,18 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     disclosure: dict[str, Disclosure] = {}
 
 
+def check_rules(item: Item, tests: Sequence[str]) -> None:
+    """Raise UsageError E2307 where an item has a rule for none of its exercise's `tests`."""
+    for name in item.disclosure:
+        if name not in tests:
+            raise UsageError(
+                "E2307",
+                f"{item.exercise} has no hidden test {name!r}",
+                cause="a rule for it would disclose, or hide, nothing",
+                hint=f"it has {', '.join(tests)}",
+            )
+
+
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """A set of exercises with times and rules; learners see it once it is published.
 
@@ -201,6 +214,16 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     def points(self) -> float:
         """What it is worth."""
         return sum(item.points for item in self.items)
+
+
+def overlap(one: Assignment, other: Assignment) -> list[str]:
+    """Return the exercises that both assignments take at some moment: each submission then counts for both."""
+    for first, second in ((one, other), (other, one)):
+        ends = first.due_at if first.late == "closed" else first.closes_at
+        if ends and second.opens_at and ends < second.opens_at:
+            return []
+    set_ = {item.exercise for item in other.items}
+    return [item.exercise for item in one.items if item.exercise in set_]
 
 
 class Extension(msgspec.Struct, frozen=True, kw_only=True):

@@ -122,11 +122,12 @@ def _plain(book: Gradebook) -> Iterator[Sequence[str]]:
         person = [neutral(each) for each in (who.login, who.name, who.identifier, who.email, who.cohort)]
         for column, cell in zip(book.columns, line.cells, strict=True):
             found = cell or Cell()
+            judged = found.submission or found.overridden
+            scores = map(number, (found.raw, found.penalty, found.score)) if judged else ("", "", "")
             yield (
                 *(book.course, column.assignment, column.exercise, *person),
                 *(found.submission, _local(found.at, book), str(found.late_seconds), str(found.sent)),
-                *(number(found.raw), number(found.penalty), number(found.score), number(column.points)),
-                neutral(found.overridden),
+                *(*scores, number(column.points), neutral(found.overridden)),
             )
 
 
@@ -307,7 +308,7 @@ def _fill_canvas(book: Gradebook, rows: list[list[str]]) -> tuple[int, list[str]
             headings[place], possible[place] = group.title, number(group.points)
         elif _differs(possible[place], group.points):
             cause = f"{headings[place]!r} has {possible[place]} points in Canvas and {number(group.points)} here"
-            raise _not_theirs("an assignment is worth something else in Canvas", cause, BookFormat.CANVAS)
+            raise _worth("Canvas", cause)
         places.append((group, place))
 
     def keys(row: list[str]) -> Iterable[tuple[str, str]]:
@@ -362,7 +363,7 @@ def _fill_moodle(book: Gradebook, rows: list[list[str]]) -> tuple[int, list[str]
             return
         if most is not None and _differs(row[most], group.points):
             cause = f"it has {row[most]} as maximum and the assignment {number(group.points)}"
-            raise _not_theirs("the assignment is worth something else in Moodle", cause, BookFormat.MOODLE)
+            raise _worth("Moodle", cause)
         row[where["grade"]] = number(found.score)
 
     return _match(book, rows[1:], keys, put, where.get("full name", where["email address"]))
@@ -392,6 +393,11 @@ def _match(
         met.add(line.person.login)
         put(row, line)
     return len(met), unknown, [line.person.login for line in book.lines if line.person.login not in met]
+
+
+def _worth(platform: str, cause: str) -> UsageError:
+    hint = f"make them equal: in {platform}, or grader assignment set COURSE/NAME EXERCISE:POINTS"
+    return UsageError("E2306", f"an assignment is worth something else in {platform}", cause=cause, hint=hint)
 
 
 def _not_theirs(what: str, cause: str, form: BookFormat) -> UsageError:

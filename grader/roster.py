@@ -187,19 +187,17 @@ def _take(found: Roster, line: int, cells: list[str], headings: list[str], colum
         _check(found, line, name.replace("_", " "), text)
     login = row.get("login", "")
     if not login:
-        hint = "fill it in, or import the others with --skip-bad"
-        if found.form == "github":
-            hint = f"the student has not joined the classroom yet: {hint}"
-        found.wrong(line, "the login is missing", hint)
+        joined = "the student has not joined the classroom yet: " if found.form == "github" else ""
+        found.wrong(line, "the login is missing", f"{joined}fill it in")
     elif not LOGIN.fullmatch(login) and len(found.problems) == before:
-        found.wrong(line, f"{login!r} cannot be a login", "logins have letters and digits, and . _ @ - within")
+        found.wrong(line, f"{login!r} cannot be a login", "logins have the letters a to z, digits, and . _ @ - within")
     given, family = row.get("given_name", ""), row.get("family_name", "")
     name = row.get("name", "") or " ".join(filter(None, (given, family)))
     if not name:
         if found.form == "github":
             name = row.get("identifier", "") or login  # that roster has names only where a student shows one
         else:
-            found.wrong(line, "the name is missing", "fill it in, or import the others with --skip-bad")
+            found.wrong(line, "the name is missing", "fill it in")
     if len(found.problems) > before:
         return
     found.people[line] = Person(
@@ -224,7 +222,7 @@ def _check(found: Roster, line: int, name: str, text: str) -> None:
         found.wrong(
             line,
             f"the {name} {text[:40]!r} would be a formula in a spreadsheet",
-            f"take the {text.lstrip()[:1]!r} away from its beginning, or import the others with --skip-bad",
+            f"take the {text.lstrip()[:1]!r} away from its beginning",
         )
     elif any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn"} for char in text.replace("\u200d", "")):
         found.wrong(line, f"the {name} {text[:40]!r} has characters that do not show", "type it anew")
@@ -237,12 +235,10 @@ def _check(found: Roster, line: int, name: str, text: str) -> None:
 def _unique(found: Roster) -> None:
     """Take out whoever shares a login, identifier or email with an earlier line."""
     for name in ("login", "identifier", "email"):
-        lines: dict[str, list[int]] = {}
+        first: dict[str, int] = {}
         for line, person in found.people.items():
-            if value := getattr(person, name).casefold():
-                lines.setdefault(value, []).append(line)
-        for value, twice in lines.items():
-            for line in twice[1:]:
-                found.wrong(line, f"the {name} {value!r} stands in line {twice[0]} too", "keep one of the lines")
+            value = getattr(person, name)
+            if value and (other := first.setdefault(value.casefold(), line)) != line:
+                found.wrong(line, f"the {name} {value!r} stands in line {other} too", "keep one of the lines")
     for problem in found.problems:
         found.people.pop(problem.line, None)

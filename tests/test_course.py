@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 
 from grader import course
+from grader.course import Assignment, Item
 from grader.errors import UsageError
 
 BERLIN = course.zone("Europe/Berlin")
@@ -71,3 +72,38 @@ def test_a_day_begun_is_a_day():
     late = course.late("10%/day floor 50%")
     days = {0: 1.0, 1: 0.9, 86400: 0.9, 86401: 0.8, 10 * 86400: 0.5}
     assert {seconds: late.factor(seconds) for seconds in days} == days
+
+
+def assignment(**changes):
+    """Return an assignment of softmax and adam that takes work in the first half of 2150."""
+    items = [Item(exercise="softmax", points=1.0), Item(exercise="adam", points=1.0)]
+    times = {"opens_at": dt.datetime(2150, 1, 1, tzinfo=dt.UTC), "closes_at": dt.datetime(2150, 7, 1, tzinfo=dt.UTC)}
+    return Assignment(**({"name": "hw", "items": items} | times | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, ["softmax", "adam"]),
+        ({"opens_at": None, "closes_at": None}, ["softmax", "adam"]),
+        ({"items": [Item(exercise="adam", points=5.0)]}, ["adam"]),
+        ({"opens_at": dt.datetime(2150, 7, 1, tzinfo=dt.UTC), "closes_at": None}, ["softmax", "adam"]),
+        ({"opens_at": dt.datetime(2150, 7, 1, 0, 0, 1, tzinfo=dt.UTC), "closes_at": None}, []),
+        ({"opens_at": None, "due_at": dt.datetime(2149, 1, 1, tzinfo=dt.UTC)}, ["softmax", "adam"]),
+        ({"opens_at": None, "due_at": dt.datetime(2149, 1, 1, tzinfo=dt.UTC), "late": "closed"}, []),
+    ],
+)
+def test_assignments_overlap_where_one_submission_counts_for_both(changes, wanted):
+    """To the second, whichever comes first."""
+    one, other = assignment(), assignment(**changes)
+    assert course.overlap(one, other) == wanted
+    assert course.overlap(other, one) == wanted
+
+
+def test_a_rule_is_for_a_test_that_is_there():
+    """A misspelt one would show what was to be hidden; the hint names those that are there."""
+    item = Item(exercise="softmax", points=1.0, disclosure={"test_large": "never"})
+    course.check_rules(item, ["test_a", "test_large"])
+    with pytest.raises(UsageError, match="softmax has no hidden test 'test_large'") as caught:
+        course.check_rules(item, ["test_a", "test_b"])
+    assert caught.value.hint == "it has test_a, test_b"

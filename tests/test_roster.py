@@ -90,9 +90,9 @@ def test_oneroster():
         ("login,name\nada,＠sum\n".encode(), [(2, "the name '＠sum' would be a formula in a spreadsheet")]),  # noqa: RUF001
         ("login,name\nada,A\u202eda\n".encode(), [(2, "the name 'A\\u202eda' has characters that do not show")]),
         ("login,name\nada,Zo\ufffd\n".encode(), [(2, "the name 'Zo\ufffd' was damaged by a wrong encoding")]),
-        (b"login,name\nada,A\nbob,B\nADA,C\n", [(4, "the login 'ada' stands in line 2 too")]),
+        (b"login,name\nada,A\nbob,B\nADA,C\n", [(4, "the login 'ADA' stands in line 2 too")]),
         (b"login,name,id\nada,A,1\nbob,B,1\n", [(3, "the identifier '1' stands in line 2 too")]),
-        (b"login,name,email\nada,A,x@y\nbob,B,X@Y\n", [(3, "the email 'x@y' stands in line 2 too")]),
+        (b"login,name,email\nada,A,x@y\nbob,B,X@Y\n", [(3, "the email 'X@Y' stands in line 2 too")]),
         ("login,name\nada,Ada\nzoe,Zoë\n".encode("latin-1"), [(3, "it is not UTF-8: the byte 0xeb at position 7")]),
         (b'login,name\nada,"Ada\nbob,Bob\n', [(2, "it is no CSV from here on: unexpected end of data")]),
         (b"login,name\nada," + b"A" * 300 + b"\n", [(2, "the name is longer than 200 characters")]),

@@ -4,11 +4,12 @@ Where a server is configured its courses are meant (`There`); otherwise those of
 """
 
 import contextlib
+import itertools
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -31,7 +32,7 @@ from grader.course import (
     Mine,
     Override,
 )
-from grader.errors import UsageError
+from grader.errors import NotFound, UsageError
 from grader.formats import BookFormat
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -39,65 +40,9 @@ _DURATION = re.compile(r"(\d{1,9})([smhd]?)")
 _ITEM = re.compile(r"(?P<exercise>[a-z0-9-]+)(?::(?P<points>\d+(?:\.\d+)?))?")
 _RULE = re.compile(r"(?P<exercise>[a-z0-9-]+):(?P<test>\w+)=(?P<rule>never|after_due|always)")
 _DEFAULT_POINTS = 10.0
+_ABSENT = "in the course, not in the file"
+_MOST_NAMES = 10
 _PAGE = 100
-
-
-class Desk(Protocol):
-    """What staff and learners do with courses, wherever these are kept."""
-
-    def courses(self) -> list[Course]:
-        """Return the courses that one teaches or is in."""
-
-    def add(self, name: str, title: str, timezone: str) -> Course:
-        """Add a course."""
-
-    def course(self, name: str) -> Course:
-        """Return a course."""
-
-    def roster(self, course: str, cohort: str) -> list[Member]:
-        """Return who is in a course, or was."""
-
-    def import_roster(self, course: str, content: bytes, *, skip_bad: bool, let_go: bool, dry_run: bool) -> Imported:
-        """Import a roster."""
-
-    def add_assignment(self, course: str, assignment: Assignment) -> Assignment:
-        """Add an assignment."""
-
-    def change_assignment(self, course: str, name: str, changes: dict[str, Any]) -> Assignment:
-        """Change what is named of an assignment."""
-
-    def assignment(self, course: str, name: str) -> tuple[Assignment, Mine | None]:
-        """Return an assignment and, for a learner, what is their own of it."""
-
-    def extensions(self, course: str, name: str) -> list[Extension]:
-        """Return what learners were granted."""
-
-    def extend(self, course: str, name: str, extension: Extension) -> None:
-        """Grant something to a learner."""
-
-    def override(self, course: str, name: str, override: Override) -> None:
-        """Set a score."""
-
-    def gradebook(self, course: str, assignment: str, cohort: str) -> Gradebook:
-        """Return grades: all of those who teach may see, one's own for a learner."""
-
-    def export(self, course: str, assignment: str, cohort: str, form: BookFormat, *, bom: bool) -> str:
-        """Return grades in a platform's form."""
-
-    def fill(self, course: str, assignment: str, cohort: str, form: BookFormat, content: bytes) -> exports.Filled:
-        """Return a platform's file with grades in it."""
-
-    def appeals(self, course: str) -> list[Appeal]:
-        """Return appeals, for a learner their own."""
-
-    def answer(self, course: str, appeal: str, *, accept: bool, answer: str) -> Appeal:
-        """Answer an appeal."""
-
-    def appeal(self, submission: str, reason: str) -> list[Appeal]:
-        """Ask that a grade be looked at again."""
-
-    def release(self, submission: str) -> int:
-        """Spend a token; return how many are left."""
 
 
 class Here:
@@ -114,23 +59,23 @@ class Here:
         self._courses = Courses(open_store(settings.database))
 
     def courses(self) -> list[Course]:
-        """See `Desk`."""
+        """Return the courses that one teaches or is in."""
         return self._courses.list_("")
 
     def add(self, name: str, title: str, timezone: str) -> Course:
-        """See `Desk`."""
+        """Add a course."""
         return self._courses.add("", name, title=title, timezone=timezone, by=self._by)
 
     def course(self, name: str) -> Course:
-        """See `Desk`."""
+        """Return a course."""
         return self._courses.course("", name)
 
     def roster(self, course: str, cohort: str) -> list[Member]:
-        """See `Desk`."""
+        """Return who is in a course, or was."""
         return self._courses.roster("", course, cohort=cohort)
 
     def import_roster(self, course: str, content: bytes, *, skip_bad: bool, let_go: bool, dry_run: bool) -> Imported:
-        """See `Desk`."""
+        """Import a roster."""
         from grader import roster  # noqa: PLC0415 - beside its only use
 
         read = roster.read(content)
@@ -139,59 +84,51 @@ class Here:
         )
 
     def add_assignment(self, course: str, assignment: Assignment) -> Assignment:
-        """See `Desk`."""
+        """Add an assignment."""
         _load(assignment.items)
         return self._courses.add_assignment("", course, assignment, by=self._by)
 
     def change_assignment(self, course: str, name: str, changes: dict[str, Any]) -> Assignment:
-        """See `Desk`."""
+        """Change what is named of an assignment."""
         _load(changes.get("items", []))
         return self._courses.change_assignment("", course, name, changes, by=self._by)
 
     def assignment(self, course: str, name: str) -> tuple[Assignment, Mine | None]:
-        """See `Desk`."""
+        """Return an assignment and, for a learner, what is their own of it."""
         found = self._courses.assignment("", course, name)
         mine = found.published and self._courses.is_member("", course, self._learner)
         return found, self._courses.mine("", course, name, self._learner) if mine else None
 
     def extensions(self, course: str, name: str) -> list[Extension]:
-        """See `Desk`."""
+        """Return what learners were granted."""
         return self._courses.extensions("", course, name)
 
     def extend(self, course: str, name: str, extension: Extension) -> None:
-        """See `Desk`."""
+        """Grant something to a learner."""
         self._courses.extend("", course, name, extension, by=self._by)
 
     def override(self, course: str, name: str, override: Override) -> None:
-        """See `Desk`."""
+        """Set a score."""
         self._courses.override("", course, name, override, by=self._by)
 
     def gradebook(self, course: str, assignment: str, cohort: str) -> Gradebook:
-        """See `Desk`."""
+        """Return grades: all of those who teach may see, one's own for a learner."""
         return self._courses.gradebook("", course, assignment=assignment, cohort=cohort)
 
-    def export(self, course: str, assignment: str, cohort: str, form: BookFormat, *, bom: bool) -> str:
-        """See `Desk`."""
-        return exports.write(self.gradebook(course, assignment, cohort), form, bom=bom)
-
-    def fill(self, course: str, assignment: str, cohort: str, form: BookFormat, content: bytes) -> exports.Filled:
-        """See `Desk`."""
-        return exports.fill(self.gradebook(course, assignment, cohort), form, content)
-
     def appeals(self, course: str) -> list[Appeal]:
-        """See `Desk`."""
+        """Return appeals, for a learner their own."""
         return self._courses.appeals("", course)
 
     def answer(self, course: str, appeal: str, *, accept: bool, answer: str) -> Appeal:
-        """See `Desk`."""
+        """Answer an appeal."""
         return self._courses.answer("", course, appeal, accept=accept, answer=answer, by=self._by)
 
     def appeal(self, submission: str, reason: str) -> list[Appeal]:
-        """See `Desk`."""
+        """Ask that a grade be looked at again."""
         return self._courses.appeal(submission, self._learner, reason)
 
     def release(self, submission: str) -> int:
-        """See `Desk`."""
+        """Spend a token; return how many are left."""
         return self._courses.release(submission, self._learner)
 
 
@@ -223,57 +160,57 @@ class There:
         self._client = client
 
     def courses(self) -> list[Course]:
-        """See `Desk`."""
+        """See `Here`."""
         return self._client.get("/v1/courses", _Courses).courses
 
     def add(self, name: str, title: str, timezone: str) -> Course:
-        """See `Desk`."""
+        """See `Here`."""
         return self._client.send("POST", "/v1/courses", Course, {"name": name, "title": title, "timezone": timezone})
 
     def course(self, name: str) -> Course:
-        """See `Desk`."""
+        """See `Here`."""
         return self._client.get(_path(name), Course)
 
     def roster(self, course: str, cohort: str) -> list[Member]:
-        """See `Desk`."""
+        """See `Here`."""
         return self._client.get(f"{_path(course)}/roster?{urlencode({'cohort': cohort})}", _Members).members
 
     def import_roster(self, course: str, content: bytes, *, skip_bad: bool, let_go: bool, dry_run: bool) -> Imported:
-        """See `Desk`."""
+        """See `Here`."""
         body = {"content": content, "skip_bad": skip_bad, "let_go": let_go, "dry_run": dry_run}
         return self._client.send("POST", f"{_path(course)}/roster", Imported, body)
 
     def add_assignment(self, course: str, assignment: Assignment) -> Assignment:
-        """See `Desk`."""
+        """See `Here`."""
         return self._client.send("POST", f"{_path(course)}/assignments", Assignment, assignment)
 
     def change_assignment(self, course: str, name: str, changes: dict[str, Any]) -> Assignment:
-        """See `Desk`."""
+        """See `Here`."""
         return self._client.send("PUT", _path(course, name), Assignment, changes)
 
     def assignment(self, course: str, name: str) -> tuple[Assignment, Mine | None]:
-        """See `Desk`."""
+        """See `Here`."""
         told = self._client.get(_path(course, name), dict[str, Any])
         found = msgspec.convert(told, Assignment)
         mine = told.get("mine")
         return found, msgspec.convert({**mine, "assignment": told}, Mine) if mine else None
 
     def extensions(self, course: str, name: str) -> list[Extension]:
-        """See `Desk`."""
+        """See `Here`."""
         return self._client.get(f"{_path(course, name)}/extensions", _Extensions).extensions
 
     def extend(self, course: str, name: str, extension: Extension) -> None:
-        """See `Desk`."""
+        """See `Here`."""
         body = msgspec.to_builtins(extension)
         login = quote(body.pop("login"), safe="")
         self._client.send("PUT", f"{_path(course, name)}/extensions/{login}", Extension, body)
 
     def override(self, course: str, name: str, override: Override) -> None:
-        """See `Desk`."""
+        """See `Here`."""
         self._client.send("PUT", f"{_path(course, name)}/overrides", Override, override)
 
     def gradebook(self, course: str, assignment: str, cohort: str) -> Gradebook:
-        """See `Desk`."""
+        """See `Here`."""
         asked = {"assignment": assignment, "cohort": cohort, "limit": _PAGE}
         page = self._client.get(f"{_path(course)}/gradebook?{urlencode(asked)}", Gradebook)
         lines = list(page.lines)
@@ -283,30 +220,22 @@ class There:
             lines += page.lines
         return msgspec.structs.replace(page, lines=lines)
 
-    def export(self, course: str, assignment: str, cohort: str, form: BookFormat, *, bom: bool) -> str:
-        """See `Desk`."""
-        return exports.write(self.gradebook(course, assignment, cohort), form, bom=bom)
-
-    def fill(self, course: str, assignment: str, cohort: str, form: BookFormat, content: bytes) -> exports.Filled:
-        """See `Desk`."""
-        return exports.fill(self.gradebook(course, assignment, cohort), form, content)
-
     def appeals(self, course: str) -> list[Appeal]:
-        """See `Desk`."""
+        """See `Here`."""
         return self._client.get(f"{_path(course)}/appeals", _Appeals).appeals
 
     def answer(self, course: str, appeal: str, *, accept: bool, answer: str) -> Appeal:
-        """See `Desk`."""
+        """See `Here`."""
         path = f"{_path(course)}/appeals/{quote(appeal, safe='')}"
         return self._client.send("POST", path, Appeal, {"accept": accept, "answer": answer})
 
     def appeal(self, submission: str, reason: str) -> list[Appeal]:
-        """See `Desk`."""
+        """See `Here`."""
         path = f"/v1/submissions/{quote(submission, safe='')}/appeal"
         return self._client.send("POST", path, _Appeals, {"reason": reason}).appeals
 
     def release(self, submission: str) -> int:
-        """See `Desk`."""
+        """See `Here`."""
         path = f"/v1/submissions/{quote(submission, safe='')}/release"
         return self._client.send("POST", path, _Released).tokens_left
 
@@ -318,11 +247,11 @@ def _path(course: str, assignment: str = "") -> str:
 
 def _load(items: list[Item]) -> None:
     for item in items:
-        exercises.load(item.exercise)
+        course.check_rules(item, exercises.load(item.exercise).test_names())
 
 
 @contextlib.contextmanager
-def desk(server: str) -> Iterator[Desk]:
+def desk(server: str) -> Iterator[Here | There]:
     """Give the courses of the server in force, or of this machine."""
     with at_server(server) as remote:
         yield There(remote.client) if remote else Here(config.read())
@@ -359,19 +288,21 @@ def items(texts: list[str], rules: list[str]) -> list[Item]:
             raise UsageError("E2307", f"{text!r} is no exercise to set", cause=cause, hint="for example softmax:10")
         points = float(found["points"]) if found["points"] else _DEFAULT_POINTS
         made[found["exercise"]] = Item(exercise=found["exercise"], points=points)
-    return [_with_rules(item, rules) for item in made.values()]
+    return _with_rules(made, rules)
 
 
-def _with_rules(item: Item, rules: list[str]) -> Item:
-    own = dict(item.disclosure)
+def _with_rules(items: dict[str, Item], rules: list[str]) -> list[Item]:
     for text in rules:
         found = _RULE.fullmatch(text)
-        if found is None:
+        if found is None or found["exercise"] not in items:
             cause = "it is EXERCISE:TEST=RULE, and the rule never, after_due or always"
+            if found is not None:
+                cause = f"{found['exercise']} is no exercise of the assignment"
             raise UsageError("E2307", f"{text!r} is no rule for a test", cause=cause, hint="softmax:test_large=never")
-        if found["exercise"] == item.exercise:
-            own[found["test"]] = msgspec.convert(found["rule"], course.Disclosure)
-    return msgspec.structs.replace(item, disclosure=own)
+        item = items[found["exercise"]]
+        own = item.disclosure | {found["test"]: msgspec.convert(found["rule"], course.Disclosure)}
+        items[item.exercise] = msgspec.structs.replace(item, disclosure=own)
+    return list(items.values())
 
 
 def changes(texts: dict[str, Any], timezone: str) -> dict[str, Any]:
@@ -417,8 +348,11 @@ def list_courses(server: str, *, json: bool) -> int:
         found = at.courses()
     if json:
         terminal.answer_json({"schema": "grader/courses/1", "courses": found})
-    for each in [] if json else found:
-        terminal.answer(_row(each.name, each.title or "-", f"{each.members} learners", f"{len(each.assignments)} set"))
+        return 0
+    _print(
+        (each.name, each.title or "-", _count(each.members, "learner"), _count(len(each.assignments), "assignment"))
+        for each in found
+    )
     return 0
 
 
@@ -431,20 +365,20 @@ def show_course(name: str, server: str, *, json: bool) -> int:
         listed = [assignment for assignment, _ in set_]
         terminal.answer_json({"schema": "grader/course/1", **msgspec.to_builtins(found), "assignments": listed})
         return 0
-    terminal.answer(_row(found.name, found.title or "-", found.timezone, f"{found.members} learners"))
     where = course.zone(found.timezone)
+    rows: list[Sequence[str]] = [(found.name, found.title or "-", _count(found.members, "learner"), found.timezone)]
     for assignment, mine in set_:
         due = mine.due_at if mine else assignment.due_at
-        state = "published" if assignment.published else "draft"
-        terminal.answer(
-            _row(
+        rows.append(
+            (
                 f"{name}/{assignment.name}",
                 assignment.title or "-",
-                f"{assignment.points:g} points",
+                _count(assignment.points, "point"),
                 f"due {course.told(due, where)}" if due else "never due",
-                state,
+                "published" if assignment.published else "draft",
             )
         )
+    _print(rows)
     return 0
 
 
@@ -460,26 +394,37 @@ def roster(  # noqa: PLR0913  each option by its name
     if json:
         terminal.answer_json({"schema": "grader/roster-import/1", **msgspec.to_builtins(told)})
     else:
-        for problem in told.problems:
-            terminal.answer(f"{file}:{problem.line}: {_clean(problem.what)}; {_clean(problem.hint)}")
-        said = "" if told.stored else "would be "
-        terminal.answer(
-            f"{said}{len(told.added)} added, {len(told.updated)} updated, {told.unchanged} unchanged, "
-            f"{len(told.problems)} problems; {len(told.missing)} of the course are not in the file"
-            + (" and left it" if told.left else "")
-        )
+        _print_import(file, told)
+    others = len(told.added) + len(told.updated) + told.unchanged
     if told.problems and not told.stored and not dry_run:
         raise UsageError(
             "E2302",
             f"nothing of {file.name} was stored",
-            cause=f"{len(told.problems)} problems in it, the first in line {told.problems[0].line}",
-            hint="mend the lines above, or import the others with --skip-bad",
+            cause=f"it has {_count(len(told.problems), 'problem')}, the first in line {told.problems[0].line}",
+            hint=f"mend them, or import the other {_count(others, 'line')} with --skip-bad" if others else "mend them",
         )
-    if told.missing and not told.left and not dry_run:
+    if told.problems and let_go:
+        terminal.hint("nobody left the course: with lines left out, the file does not tell who is missing")
+    elif told.missing and not told.left and not dry_run:
         terminal.hint("who is not in the file stays in the course; --remove-missing lets them go, and keeps their work")
     elif told.stored:
-        terminal.hint(f"grader assignment new {name}/hw1 softmax:10 --due '2026-10-12 18:00'")
+        terminal.hint(f"grader assignment new {name}/hw1 softmax:10 --due 'YYYY-MM-DD 18:00'")
     return 0
+
+
+def _print_import(file: Path, told: Imported) -> None:
+    """Print each problem, the remedy with the first of those that share it, and what became of the others."""
+    for before, problem in zip([None, *told.problems], told.problems, strict=False):
+        remedy = f"; {problem.hint}" if before is None or before.hint != problem.hint else ""
+        terminal.answer(_clean(f"{file}:{problem.line}: {problem.what}{remedy}"))
+    counts = f"{len(told.added)} added, {len(told.updated)} updated, {told.unchanged} unchanged"
+    if told.stored:
+        left = f", {len(told.missing)} left the course" if told.left else ""
+        terminal.answer(f"{counts}{left}{', the lines above left out' if told.problems else ''}")
+    elif told.added or told.updated or told.unchanged:
+        terminal.answer(f"{'with --skip-bad' if told.problems else 'would be'}: {counts}")
+    if told.missing and not told.problems:
+        terminal.say(f"{_ABSENT}: {_some(told.missing)}")
 
 
 def _show_roster(name: str, cohort: str, server: str, *, json: bool) -> int:
@@ -487,11 +432,12 @@ def _show_roster(name: str, cohort: str, server: str, *, json: bool) -> int:
         found = at.roster(name, cohort)
     if json:
         terminal.answer_json({"schema": "grader/roster/1", "course": name, "members": found})
-    for each in [] if json else found:
-        who = each.person
-        state = "left" if each.left_at else "-"
-        columns = (who.login, who.name, who.cohort or "-", who.identifier or "-", who.email or "-", state)
-        terminal.answer(_row(*columns))
+        return 0
+    people = ((each.person, "left" if each.left_at else "-") for each in found)
+    _print(
+        (who.login, who.name, who.cohort or "-", who.identifier or "-", who.email or "-", state)
+        for who, state in people
+    )
     return 0
 
 
@@ -505,7 +451,9 @@ def new_assignment(
         made = at.add_assignment(
             name, Assignment(name=assignment, items=items(exercises_, rules), **changes(options, timezone))
         )
+        others = _others(at, name, made)
     _print_assignment(name, timezone, made, None, json=json)
+    _tell_overlaps(name, made, others)
     if not made.published:
         terminal.hint(f"learners do not see it yet: grader assignment publish {text}")
     return 0
@@ -524,13 +472,32 @@ def change_assignment(
             new = {item.exercise: item for item in items(exercises_, [])}
             own = {item.exercise: item.disclosure for item in there.items}
             merged = {item.exercise: item for item in there.items} | new
-            wanted["items"] = [
-                _with_rules(msgspec.structs.replace(item, disclosure=own.get(item.exercise, {})), rules)
-                for item in merged.values()
-            ]
+            kept = {
+                exercise: msgspec.structs.replace(item, disclosure=own.get(exercise, {}))
+                for exercise, item in merged.items()
+            }
+            wanted["items"] = _with_rules(kept, rules)
         made = at.change_assignment(name, assignment, wanted)
+        others = _others(at, name, made)
     _print_assignment(name, timezone, made, None, json=json)
+    _tell_overlaps(name, made, others)
     return 0
+
+
+def _others(at: Here | There, name: str, made: Assignment) -> list[Assignment]:
+    """Return the course's other assignments, where learners see this one."""
+    names = at.course(name).assignments if made.published else []
+    return [at.assignment(name, each)[0] for each in names if each != made.name]
+
+
+def _tell_overlaps(name: str, made: Assignment, others: list[Assignment]) -> None:
+    for other in others:
+        both = course.overlap(made, other) if other.published else []
+        if both:
+            terminal.hint(
+                f"{', '.join(both)}: {name}/{made.name} and {name}/{other.name} are open at the same time; "
+                "a submission counts, and uses an attempt, in both"
+            )
 
 
 def show_assignment(text: str, server: str, *, json: bool) -> int:
@@ -552,36 +519,44 @@ def _print_assignment(name: str, timezone: str, found: Assignment, mine: Mine | 
         return
     where = course.zone(timezone)
     due, closes = (mine.due_at, mine.closes_at) if mine else (found.due_at, found.closes_at)
-    rows = {
-        "assignment": f"{name}/{found.name}" + (f" ({_clean(found.title)})" if found.title else ""),
-        "state": "published" if found.published else "draft",
-        "opens": course.told(found.opens_at, where) if found.opens_at else "at once",
-        "due": course.told(due, where) if due else "never",
-        "closes": course.told(closes, where) if closes else "never",
-        "late": found.late,
-        "attempts": f"{found.attempts} for each exercise" if found.attempts else "any number",
-        "cooldown": f"{found.cooldown_seconds} s",
-        "disclosure": found.disclosure,
-        "tokens": str(found.tokens),
-    }
-    for key, value in rows.items():
-        terminal.answer(_row(key, value))
+    rows = [
+        ("assignment", f"{name}/{found.name}" + (f" ({found.title})" if found.title else "")),
+        ("state", "published" if found.published else "draft"),
+        ("opens", course.told(found.opens_at, where) if found.opens_at else "at once"),
+        ("due", course.told(due, where) if due else "never"),
+        ("closes", course.told(closes, where) if closes else "never"),
+        ("late", found.late),
+        ("attempts", f"{found.attempts} for each exercise" if found.attempts else "any number"),
+        ("cooldown", _span(found.cooldown_seconds) if found.cooldown_seconds else "none"),
+        ("disclosure", found.disclosure),
+    ]
+    if found.tokens:
+        back = f", each back after {_span(found.token_seconds)}" if found.token_seconds else ""
+        left = f", {mine.tokens_left} left" if mine else ""
+        rows.append(("release tokens", f"{found.tokens}{left}{back}"))
     for item in found.items:
-        own = [f"{test}={rule}" for test, rule in item.disclosure.items()]
-        left = mine.attempts_left.get(item.exercise) if mine else None
-        own += [] if left is None else [f"{left} attempts left"]
-        terminal.answer(_row("exercise", item.exercise, f"{item.points:g} points", *own))
-    if mine and found.tokens:
-        terminal.answer(_row("tokens left", str(mine.tokens_left)))
+        told_ = [item.exercise, _count(item.points, "point")]
+        attempts_left = mine.attempts_left.get(item.exercise) if mine else None
+        told_ += [] if attempts_left is None else [f"{_count(attempts_left, 'attempt')} left"]
+        told_ += [f"{test}={rule}" for test, rule in item.disclosure.items()]
+        rows.append(("exercise", ", ".join(told_)))
+    _print(rows)
 
 
 def extend(text: str, logins: list[str], cohort: str, options: dict[str, Any], server: str, *, json: bool) -> int:
     """Grant learners later times or more attempts; or, naming nobody, print what was granted."""
     name, assignment = split(text)
+    if (logins or cohort) and not any(options[key] is not None for key in ("due_at", "closes_at", "attempts")):
+        hint = f"--due, --closes or --attempts; what was granted is shown by: grader extend {text}"
+        raise UsageError("E2307", "an extension grants something", cause="nothing was named", hint=hint)
     with desk(server) as at:
         timezone = at.course(name).timezone
         if cohort:
-            logins = [*logins, *(each.person.login for each in at.roster(name, cohort) if each.left_at is None)]
+            members = [each.person.login for each in at.roster(name, cohort) if each.left_at is None]
+            if not members:
+                hint = f"grader course roster {name}"
+                raise NotFound("E5107", f"no cohort {cohort!r} in {name}", cause="nobody is in it", hint=hint)
+            logins = [*logins, *members]
         granted = changes({key: value for key, value in options.items() if key not in {"attempts", "reason"}}, timezone)
         granted |= {"more_attempts": options["attempts"] or 0, "reason": options["reason"]}
         for login in dict.fromkeys(logins):
@@ -590,11 +565,19 @@ def extend(text: str, logins: list[str], cohort: str, options: dict[str, Any], s
     if json:
         terminal.answer_json({"schema": "grader/extensions/1", "assignment": text, "extensions": found})
         return 0
+    if not found:
+        terminal.say(f"nobody has an extension of {text}")
     where = course.zone(timezone)
-    for each in found:
-        due = f"due {course.told(each.due_at, where)}" if each.due_at else "-"
-        closes = f"closes {course.told(each.closes_at, where)}" if each.closes_at else "-"
-        terminal.answer(_row(each.login, due, closes, f"{each.more_attempts} more attempts", each.reason or "-"))
+    _print(
+        (
+            each.login,
+            f"due {course.told(each.due_at, where)}" if each.due_at else "-",
+            f"closes {course.told(each.closes_at, where)}" if each.closes_at else "-",
+            f"{_count(each.more_attempts, 'attempt')} more" if each.more_attempts else "-",
+            each.reason or "-",
+        )
+        for each in found
+    )
     return 0
 
 
@@ -630,26 +613,27 @@ def gradebook(  # noqa: PLR0913  each option by its name
         cause = "--into takes a file of Canvas or Moodle"
         raise UsageError("E2306", "there is no file to fill in", cause=cause, hint="--format canvas --into EXPORT.csv")
     with desk(server) as at:
-        if into is not None and form is not None:
-            filled = at.fill(name, assignment, cohort, form, _read(into))
-            _write(filled.text, output)
-            terminal.say(f"{filled.filled} learners filled in")
-            for what, names in (("only in the file", filled.unknown), ("not in the file", filled.absent)):
-                if names:
-                    terminal.say(f"{what}: {', '.join(names[:10])}{' ...' if len(names) > 10 else ''}")  # noqa: PLR2004
-            return 0
-        if form is not None:
-            _write(at.export(name, assignment, cohort, form, bom=bom), output)
-            return 0
         book = at.gradebook(name, assignment, cohort)
+    if into is not None and form is not None:
+        filled = exports.fill(book, form, _read(into))
+        _write(filled.text, output)
+        terminal.say(f"{_count(filled.filled, 'learner')} filled in")
+        for what, names in (("in the file, not in the course", filled.unknown), (_ABSENT, filled.absent)):
+            if names:
+                terminal.say(f"{what}: {_some(names)}")
+        return 0
+    if form is not None:
+        _write(exports.write(book, form, bom=bom), output)
+        return 0
     if json:
         terminal.answer_json({"schema": "grader/gradebook/1", **msgspec.to_builtins(book)})
         return 0
     headings = [f"{column.assignment}/{column.exercise}" for column in book.columns]
-    terminal.answer(_row("login", "name", *headings, f"of {exports.number(book.points)}"))
-    for line in book.lines:
-        cells = [_cell(cell) for cell in line.cells]
-        terminal.answer(_row(line.person.login, line.person.name, *cells, exports.number(line.score)))
+    lines = (
+        (line.person.login, line.person.name, *map(_cell, line.cells), exports.number(line.score))
+        for line in book.lines
+    )
+    _print([("login", "name", *headings, f"of {exports.number(book.points)}"), *lines])
     return 0
 
 
@@ -668,18 +652,11 @@ def list_appeals(name: str, server: str, *, json: bool) -> int:
         found = at.appeals(name)
     if json:
         terminal.answer_json({"schema": "grader/appeals/1", "course": name, "appeals": found})
-    for each in [] if json else found:
-        terminal.answer(
-            _row(
-                each.id,
-                each.state,
-                f"{name}/{each.assignment}",
-                each.exercise,
-                each.login,
-                each.submission,
-                each.reason,
-            )
-        )
+        return 0
+    _print(
+        (each.id, each.state, f"{name}/{each.assignment}", each.exercise, each.login, each.submission, each.reason)
+        for each in found
+    )
     return 0
 
 
@@ -700,8 +677,7 @@ def appeal(submission: str, reason: str, server: str) -> int:
     """Ask that a grade be looked at again."""
     with desk(server) as at:
         made = at.appeal(submission, reason)
-    for each in made:
-        terminal.answer(_row(each.id, each.state, each.assignment, each.exercise))
+    _print((each.id, each.state, each.assignment, each.exercise) for each in made)
     return 0
 
 
@@ -709,13 +685,39 @@ def release(submission: str, server: str) -> int:
     """Spend a token on a submission's full report."""
     with desk(server) as at:
         left = at.release(submission)
-    terminal.say(f"the report of {submission} is shown whole; {left} tokens are left")
+    terminal.say(f"the report of {submission} is shown whole; {_count(left, 'token')} left")
     terminal.hint(f"grader results {submission}")
     return 0
 
 
-def _row(*cells: str) -> str:
-    return "\t".join(_clean(cell) for cell in cells)
+def _print(rows: Iterable[Sequence[str]]) -> None:
+    """Print rows: in columns on a terminal, elsewhere with tabs between."""
+    cleaned = [[_clean(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in cleaned:
+            terminal.answer("\t".join(row))
+        return
+    from rich.cells import cell_len, set_cell_size  # noqa: PLC0415 - slow
+
+    widths = [max(map(cell_len, column)) for column in itertools.zip_longest(*cleaned, fillvalue="")]
+    for row in cleaned:
+        padded = (set_cell_size(cell, width) for cell, width in zip(row, widths, strict=False))
+        terminal.answer("  ".join(padded).rstrip())
+
+
+def _count(number: float, what: str) -> str:
+    return f"{number:g} {what}{'' if number == 1 else 's'}"
+
+
+def _span(seconds: int) -> str:
+    """Write a duration as it is given: `90s`, `10m`, `2h`, `1d`."""
+    unit, size = max(((unit, size) for unit, size in _UNITS.items() if seconds % size == 0), key=lambda each: each[1])
+    return f"{seconds // size}{unit or 's'}"
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(map(_clean, names[:_MOST_NAMES])) + more
 
 
 def _clean(text: str) -> str:

@@ -8,7 +8,7 @@ import typer
 from grader.cli.app import AsJson, Server, app, command
 from grader.formats import BookFormat
 
-course = typer.Typer(name="course", help="Courses: rosters, appeals.", no_args_is_help=True)
+course = typer.Typer(name="course", help="Courses, their rosters and appeals.", no_args_is_help=True)
 app.add_typer(course)
 assignment = typer.Typer(name="assignment", help="What a course sets, until when.", no_args_is_help=True)
 app.add_typer(assignment)
@@ -194,7 +194,7 @@ def assignment_set(
     server: Server = "",
     json: AsJson = False,
 ) -> int:
-    """Change what is named of an assignment; what was sent is graded by the new rules."""
+    """Change an assignment. What was sent is graded by the new rules."""
     from grader.cli import courses  # noqa: PLC0415
 
     options = _options(
@@ -220,7 +220,7 @@ def assignment_publish(
     server: Server = "",
     json: AsJson = False,
 ) -> int:
-    """Let learners see an assignment, and send work for it."""
+    """Let learners see an assignment."""
     from grader.cli import courses  # noqa: PLC0415
 
     return courses.change_assignment(name, [], [], _options(published=not undo), server, json=json)
@@ -228,7 +228,7 @@ def assignment_publish(
 
 @command("show", assignment)
 def assignment_show(name: Assignment, *, server: Server = "", json: AsJson = False) -> int:
-    """Show an assignment; to a learner with their own times, attempts and tokens left."""
+    """Show an assignment, to a learner as it is for them."""
     from grader.cli import courses  # noqa: PLC0415
 
     return courses.show_assignment(name, server, json=json)
@@ -251,7 +251,10 @@ def extend(
     server: Server = "",
     json: AsJson = False,
 ) -> int:
-    """Grant learners later times or more attempts, in the place of what they were granted before."""
+    """Grant learners more time or attempts.
+
+    It takes the place of what they were granted before; `--attempts 0` alone takes that back.
+    """
     from grader.cli import courses  # noqa: PLC0415
 
     options = _options(due_at=due, closes_at=closes, attempts=attempts, reason=reason)
@@ -268,7 +271,7 @@ def assignment_override(
     reason: Reason,
     server: Server = "",
 ) -> int:
-    """Set a learner's score, with a reason; the audit trail keeps what it was."""
+    """Set a learner's score. The audit trail keeps what it was."""
     from grader.cli import courses  # noqa: PLC0415
 
     return courses.override(name, exercise, login, score, reason, server)

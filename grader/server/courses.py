@@ -75,11 +75,15 @@ def import_roster(course: str, sent: shapes.NewRoster, on: On, who: Who) -> shap
 @routes.post("/v1/courses/{course}/assignments", status_code=201)
 def add_assignment(course: str, wanted: shapes.NewAssignment, on: On, who: Who) -> shapes.Assignment:
     """Add an assignment; learners see it, and it takes submissions, once it is published."""
-    for item in wanted.items:
-        on.catalogue.load(item.exercise)
     assignment = msgspec.convert(wanted.model_dump(), records.Assignment)
+    _check_items(on, assignment.items)
     made = on.courses.add_assignment(who.organisation, course, assignment, by=_actor(who))
     return shapes.Assignment.model_validate(made)
+
+
+def _check_items(on: On, items: list[records.Item]) -> None:
+    for item in items:
+        records.check_rules(item, on.catalogue.load(item.exercise).test_names())
 
 
 @routes.get("/v1/courses/{course}/assignments/{assignment}")
@@ -99,8 +103,7 @@ def change_assignment(course: str, assignment: str, wanted: shapes.Changes, on: 
     changes = wanted.model_dump(exclude_unset=True)
     if "items" in changes:
         changes["items"] = msgspec.convert(changes["items"], list[records.Item])
-        for item in changes["items"]:
-            on.catalogue.load(item.exercise)
+        _check_items(on, changes["items"])
     changed = on.courses.change_assignment(who.organisation, course, assignment, changes, by=_actor(who))
     return shapes.Assignment.model_validate(changed)
 

@@ -207,9 +207,9 @@ class Courses:
 
         """
         _check_name("assignment", assignment.name)
-        check(assignment)
         with self._store.transaction(writes=True) as session:
             owner = _course(session, organisation, course)
+            check(assignment, records.zone(owner.timezone))
             now = writes.now_of(session)
             made = new_id("h")
             writes.add_new(
@@ -242,7 +242,7 @@ class Courses:
             row = _assignment(session, organisation, course, name, lock=True)
             before = _to_assignment(session, row)
             after = msgspec.structs.replace(before, **changes)
-            check(after)
+            check(after, _zone(session, row))
             sent = set(session.scalars(select(Entry.exercise).where(Entry.assignment_id == row.id).distinct()))
             gone = sent - {item.exercise for item in after.items}
             if gone or (sent and before.published and not after.published):
@@ -292,6 +292,8 @@ class Courses:
     ) -> records.Extension:
         """Grant one learner later times or more attempts, in the place of what they were granted before.
 
+        Where nothing is granted, what was before is taken back.
+
         Raises:
             NotFound: E5107 no such assignment, or nobody of that login in the course.
             UsageError: E2307 a time is earlier than for everybody, or attempts are negative.
@@ -300,15 +302,16 @@ class Courses:
         with self._store.transaction(writes=True) as session:
             _check_times(extension.due_at, extension.closes_at)
             row = _assignment(session, organisation, course, name, lock=True)
-            member = _member(session, row.course_id, extension.login)
-            for kind, everybodys in (("due_at", row.due_at), ("closes_at", row.closes_at)):
-                granted = getattr(extension, kind)
+            member = _member(session, course, row.course_id, extension.login)
+            where = _zone(session, row)
+            for kind in ("due", "closes"):
+                granted, everybodys = getattr(extension, f"{kind}_at"), getattr(row, f"{kind}_at")
                 if granted and everybodys is None:
-                    raise _unfit(
-                        f"{course}/{name} has no such time to extend", kind, "grader assignment show tells its times"
-                    )
+                    hint = f"grader assignment show {course}/{name} tells its times"
+                    raise _unfit(f"{course}/{name} has no time to extend", f"for everybody --{kind} is never", hint)
                 if granted and everybodys and granted < everybodys:
-                    raise _unfit("an extension takes no time away", f"{kind} would be earlier", "choose a later time")
+                    cause = f"for everybody --{kind} is {records.told(everybodys, where)}"
+                    raise _unfit("an extension takes no time away", cause, "choose a later time")
             if extension.due_at and extension.closes_at and extension.closes_at < extension.due_at:
                 raise _unfit("it would close before it is due", "--closes is before --due", "choose a later --closes")
             if extension.more_attempts < 0:
@@ -316,8 +319,11 @@ class Courses:
             now = writes.now_of(session)
             values = msgspec.structs.asdict(extension)
             del values["login"]
-            values |= {"given_by": by.name, "given_at": now}
-            _put(session, Extension, {"assignment_id": row.id, "learner_id": member.learner_id}, values)
+            key = {"assignment_id": row.id, "learner_id": member.learner_id}
+            if extension.due_at or extension.closes_at or extension.more_attempts:
+                _put(session, Extension, key, values | {"given_by": by.name, "given_at": now})
+            else:
+                session.execute(delete(Extension).filter_by(**key))
             gradebook.mark(session, row.id, member.learner_id)
             told = msgspec.to_builtins(extension)
             _record(session, now, by, "assignment.extend", row.id, name=f"{course}/{name}", **told)
@@ -356,10 +362,10 @@ class Courses:
         """
         with self._store.transaction(writes=True) as session:
             row = _assignment(session, organisation, course, name)
-            member = _member(session, row.course_id, override.login)
+            member = _member(session, course, row.course_id, override.login)
             item = session.get(Item, (row.id, override.exercise))
             if item is None:
-                raise _unknown(f"exercise {override.exercise!r} in {course}/{name}")
+                raise _unknown(f"exercise {override.exercise!r} in {course}/{name}", f"grader course show {course}")
             if not override.reason.strip():
                 raise _unfit("a score is set for a reason", "none was given", 'add --reason "..."')
             score = override.score
@@ -507,7 +513,7 @@ class Courses:
             row = _course(session, organisation, course)
             of_course = (AppealRow.id == appeal, Assignment.course_id == row.id)
             if not _appeals(session, *of_course):
-                raise _unknown(f"appeal {appeal!r} in {course}")
+                raise _unknown(f"appeal {appeal!r} in {course}", f"grader course appeals {course}")
             found = session.get_one(AppealRow, appeal, with_for_update={"key_share": True})
             if found.state != "open":
                 raise UsageError(
@@ -537,9 +543,9 @@ class Courses:
         after: str = "",
         published: bool = False,
     ) -> Gradebook:
-        """Return the grades of a course or of one of its assignments, or of what is `published`, by login.
+        """Return the grades of one assignment, or of all that are published in a course, by login.
 
-        With a `limit`, so many learners that come `after` a login.
+        With a `limit`, so many learners that come `after` a login. `published`: a draft is not to be seen either.
 
         Raises:
             NotFound: E5107 no such course or assignment.
@@ -552,7 +558,7 @@ class Courses:
                 if published and chosen[0].published_at is None:
                     raise _unknown(f"assignment {course}/{assignment}")
             else:
-                chosen = list(session.scalars(_assignments_of(row.id, published=published)))
+                chosen = list(session.scalars(_assignments_of(row.id, published=True)))
             return gradebook.read(session, row, chosen, cohort=cohort, login=login, limit=limit, after=after)
 
     def login_of(self, organisation: str, course: str, learner: str) -> str:
@@ -566,8 +572,8 @@ class Courses:
             return login
 
 
-def check(assignment: records.Assignment) -> None:
-    """Raise UsageError E2305 or E2307 where an assignment does not hold together."""
+def check(assignment: records.Assignment, where: dt.tzinfo) -> None:
+    """Raise UsageError E2305 or E2307, with times as they are `where`, if an assignment does not hold together."""
     name = assignment.name
     records.late(assignment.late)
     if not 0 < len(assignment.items) <= _MOST_ITEMS:
@@ -583,7 +589,8 @@ def check(assignment: records.Assignment) -> None:
     _check_times(*(at for _, at in times))
     for (first, earlier), (second, later) in itertools.pairwise(times):
         if later < earlier or (later == earlier and first == "opens"):
-            raise _unfit(f"{name}: --{second} is not after --{first}", f"{later} and {earlier}", "look at the times")
+            cause = f"--{first} is {records.told(earlier, where)}, --{second} {records.told(later, where)}"
+            raise _unfit(f"{name}: --{second} is not after --{first}", cause, "change one of the two")
     if assignment.due_at is None and assignment.late != records.NEVER_LATE:
         raise _unfit(f"{name} is never due, so nothing is late", f"its late policy is {assignment.late}", "give --due")
     tests = [rule for item in assignment.items for rule in item.disclosure.values()]
@@ -881,15 +888,19 @@ def _assignment(session: Session, organisation: str, course: str, name: str, *, 
     query = select(Assignment).where(Assignment.course_id == owner.id, Assignment.name == name)
     row = session.scalar(query.with_for_update() if lock else query)
     if row is None:
-        raise _unknown(f"assignment {course}/{name}")
+        raise _unknown(f"assignment {course}/{name}", f"grader course show {course}")
     return row
 
 
-def _member(session: Session, course: str, login: str) -> Member:
-    row = session.scalar(select(Member).where(Member.course_id == course, Member.login == login))
+def _member(session: Session, course: str, course_id: str, login: str) -> Member:
+    row = session.scalar(select(Member).where(Member.course_id == course_id, Member.login == login))
     if row is None:
-        raise _unknown(f"{login!r} on the roster")
+        raise _unknown(f"login {login!r} on the roster of {course}", f"grader course roster {course}")
     return row
+
+
+def _zone(session: Session, row: Assignment) -> dt.tzinfo:
+    return records.zone(session.get_one(Course, row.course_id).timezone)
 
 
 def _now(session: Session, now: dt.datetime | None) -> dt.datetime:
@@ -934,5 +945,5 @@ def _unfit(what: str, cause: str, hint: str) -> UsageError:
     return UsageError("E2307", what, cause=cause, hint=hint)
 
 
-def _unknown(what: str) -> NotFound:
-    return NotFound("E5107", f"no {what}", cause="there is none, or it is not yours to see", hint="grader course list")
+def _unknown(what: str, hint: str = "grader course list") -> NotFound:
+    return NotFound("E5107", f"no {what}", cause="there is none, or it is not yours to see", hint=hint)

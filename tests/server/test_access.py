@@ -189,8 +189,11 @@ def course_of(world, learner):
 def objects(world):
     """Return a function that makes a learner's objects anew, and names them as the routes' parameters do."""
 
-    def make(learner):
-        course = course_of(world, learner)
+    def make(learner, route=""):
+        if "{course}" in route:
+            return course_of(world, learner)
+        if "/appeal" in route or "/release" in route:
+            course_of(world, learner)
         queued = world.sent_and_judged(learner, Verdict.POLICY_VIOLATION)
         world.sent_and_judged(learner, version="old")
         organisation = learner.split("/")[0]
@@ -208,7 +211,6 @@ def objects(world):
             "exercise": "double",
             "regrade": regrade.regrade,
             "code": "E2105",
-            **course,
         }
 
     return make
@@ -222,7 +224,7 @@ def test_every_route_answers_every_role_as_the_table_says(client, as_, objects, 
     found = {}
     for role in ROLES:
         learner = "main/learner" if role == "anonymous" else f"main/{role}"
-        made = objects(whose(learner.split("/")[1], which))
+        made = objects(whose(learner.split("/")[1], which), route)
         headers = {} if role == "anonymous" else as_(learner)
         body = BODIES.get(route)
         if route == "PUT /v1/account/public-name":

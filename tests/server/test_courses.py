@@ -190,8 +190,11 @@ def test_an_instructors_token_without_the_scope_is_a_strangers(client, world, co
     assert client.get("/v1/courses", headers=headers).json() == {"courses": []}
 
 
-def test_an_unknown_exercise_cannot_be_set(call, courses):
+def test_an_unknown_exercise_or_test_cannot_be_set(call, courses):
     """It is told before anything is stored."""
-    made = {"name": "hw1", "items": [{"exercise": "nothing"}]}
-    assert call(INES, "POST", "/courses/dl/assignments", made).status_code == 404
+    for item, status in (
+        ({"exercise": "nothing"}, 404),
+        ({"exercise": "double", "disclosure": {"test_nothing": "never"}}, 422),
+    ):
+        assert call(INES, "POST", "/courses/dl/assignments", {"name": "hw1", "items": [item]}).status_code == status
     assert call(INES, "GET", "/courses/dl").json()["assignments"] == []

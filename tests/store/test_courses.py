@@ -123,7 +123,7 @@ def test_a_draft_holds_nobody_back(assign, send, store, courses):
     """Before it is published an assignment takes nothing and refuses nothing."""
     assign(published=False)
     send(store, received_at=OPENS - DAY)
-    assert cell(courses) is None
+    assert cell(courses, assignment="hw1") is None
 
 
 def test_attempts_run_out_and_faults_of_ours_cost_none(assign, refused, send, store, finish, sent):
@@ -299,6 +299,8 @@ def test_a_gradebook_comes_in_pages_by_login(assign, courses, sent):
     assert second.next is None
     assert [(line.person.login, line.score) for line in whole.lines] == [("ada", 10), ("bob", 0), ("cyd", 5)]
     assert [line.person.login for line in courses.gradebook("", "dl", cohort="a").lines] == ["ada", "cyd"]
+    assign("draft", published=False)
+    assert courses.gradebook("", "dl") == whole
 
 
 LATENESS = st.one_of(st.integers(0, 30 * course.DAY_SECONDS), st.integers(0, 40).map(lambda n: n * course.HOUR_SECONDS))
@@ -560,6 +562,24 @@ def test_an_extension_takes_nothing_away(assign, courses):
             courses.extend("", "dl", "hw1", wrong, by=INES)
     with pytest.raises(NotFound):
         courses.extend("", "dl", "hw1", Extension(login="dan", more_attempts=1), by=INES)
+
+
+def test_an_extension_that_grants_nothing_takes_back_what_was_granted(assign, courses, sent):
+    """The learner's lateness is counted as everybody's again."""
+    assign(late="10%/day")
+    sent(DUE + SECOND)
+    courses.extend("", "dl", "hw1", Extension(login="ada", due_at=DUE + DAY), by=INES)
+    assert cell(courses).penalty == 0
+    courses.extend("", "dl", "hw1", Extension(login="ada"), by=INES)
+    assert cell(courses).penalty == 1
+    assert courses.extensions("", "dl", "hw1") == []
+
+
+def test_times_out_of_order_are_told_in_the_courses_zone(assign):
+    """With both options, as they were written."""
+    with pytest.raises(UsageError, match="--due is not after --opens") as caught:
+        assign(due_at=OPENS - HOUR)
+    assert "2020-10-05 10:00:00 +0200 (Europe/Berlin), --due 2020-10-05 09:00:00 +0200" in caught.value.cause
 
 
 def test_names_of_others_are_not_found(courses):
