@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import sys
 
 import pytest
 
+from grader.cli import courses
 from tests.conftest import KINDS, RIGHT, write
 
 ROSTER = "login,name,cohort\nada,Ada Lovelace,a\nbob,Bob Byte,b\n"
@@ -110,6 +112,14 @@ def test_a_bad_roster_lists_every_problem_and_stores_nothing(ada, work):
     ada("course", "roster", "dl", "new.csv", "--skip-bad")
     logins = [line.split("\t")[0] for line in ada("course", "roster", "dl").stdout.splitlines()]
     assert logins == ["ada", "bob", "cyd"]
+
+
+@pytest.mark.parametrize(("on_terminal", "wanted"), [(True, "徐   9\nada  10\n"), (False, "徐\t9\nada\t10\n")])
+def test_rows_stand_in_columns_on_a_terminal(on_terminal, wanted, capsys, monkeypatch):
+    """Of wide letters too; elsewhere a tab is between cells, and none within one."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: on_terminal)
+    courses._print([("徐\t", "9"), ("ada", "10")])
+    assert capsys.readouterr().out == wanted
 
 
 REFUSED = [
