@@ -221,10 +221,12 @@ def objects(world):
 def test_every_route_answers_every_role_as_the_table_says(client, as_, objects, route, which, expected):
     """Nobody gets less, or more, than the table above gives; a refusal is a problem."""
     method, pattern = route.split(" ")
-    found = {}
+    found: dict[str, int] = {}
+    made: dict[str, str] = {}
     for role in ROLES:
         learner = "main/learner" if role == "anonymous" else f"main/{role}"
-        made = objects(whose(learner.split("/")[1], which), route)
+        if which == "own" or method != "GET" or not made:
+            made = objects(whose(learner.split("/")[1], which), route)
         headers = {} if role == "anonymous" else as_(learner)
         body = BODIES.get(route)
         if route == "PUT /v1/account/public-name":
