@@ -29,15 +29,15 @@ def conv2d(
     groups: int = 1,
 ) -> np.ndarray:
     """Return the convolution (N, F, OH, OW) of x (N, C, H, W) with weight (F, C // groups, KH, KW)."""
-    p = _by_group(_padded(x, padding), groups, axis=1)
-    w = _by_group(weight, groups, axis=0)
-    (n, _, _, height, width), (f, _, kh, kw) = p.shape, weight.shape
+    p = _by_group(_padded(x, padding), groups, axis=-3)
+    w = _by_group(weight, groups, axis=-4)
+    (n, _, _, height, width), (f, _, kh, kw) = p.shape[-5:], weight.shape[-4:]
     oh, ow = _output_size((height, width), (kh, kw), stride, dilation)
-    out = np.zeros((n, groups, f // groups, oh, ow), dtype=x.dtype)
+    out = np.zeros((*x.shape[:-4], n, groups, f // groups, oh, ow), dtype=x.dtype)
     for a, b, rows, columns in _kernel_positions((kh, kw), (oh, ow), stride, dilation):
-        out += np.einsum("ngcij,gfc->ngfij", p[..., rows, columns], w[..., a, b])
-    out = out.reshape(n, f, oh, ow)
-    return out if bias is None else out + bias[:, None, None]
+        out += np.einsum("...ngcij,...gfc->...ngfij", p[..., rows, columns], w[..., a, b])
+    out = out.reshape(*x.shape[:-4], n, f, oh, ow)
+    return out if bias is None else out + bias[..., None, :, None, None]
 
 
 def conv2d_backward(
@@ -50,18 +50,18 @@ def conv2d_backward(
     groups: int = 1,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the gradients of sum(grad_output * conv2d(x, weight, bias, ...)) by x, weight and bias."""
-    p = _by_group(_padded(x, padding), groups, axis=1)
-    w = _by_group(weight, groups, axis=0)
-    grad = _by_group(grad_output, groups, axis=1)
+    p = _by_group(_padded(x, padding), groups, axis=-3)
+    w = _by_group(weight, groups, axis=-4)
+    grad = _by_group(grad_output, groups, axis=-3)
     grad_p, grad_w = np.zeros_like(p), np.zeros_like(w)
-    sizes = weight.shape[2:], grad_output.shape[2:]
+    sizes = weight.shape[-2:], grad_output.shape[-2:]
     for a, b, rows, columns in _kernel_positions(*sizes, stride, dilation):
-        grad_p[..., rows, columns] += np.einsum("ngfij,gfc->ngcij", grad, w[..., a, b])
-        grad_w[..., a, b] = np.einsum("ngfij,ngcij->gfc", grad, p[..., rows, columns])
+        grad_p[..., rows, columns] += np.einsum("...ngfij,...gfc->...ngcij", grad, w[..., a, b])
+        grad_w[..., a, b] = np.einsum("...ngfij,...ngcij->...gfc", grad, p[..., rows, columns])
 
-    (n, c, height, width), (ph, pw) = x.shape, _pair(padding)
-    grad_x = grad_p[..., ph : ph + height, pw : pw + width].reshape(n, c, height, width)
-    return grad_x, grad_w.reshape(weight.shape), grad_output.sum(axis=(0, 2, 3))
+    (height, width), (ph, pw) = x.shape[-2:], _pair(padding)
+    grad_x = grad_p[..., ph : ph + height, pw : pw + width].reshape(x.shape)
+    return grad_x, grad_w.reshape(weight.shape), grad_output.sum(axis=(-4, -2, -1))
 
 
 def _pair(option: int | tuple[int, int]) -> tuple[int, int]:
@@ -72,8 +72,8 @@ def _pair(option: int | tuple[int, int]) -> tuple[int, int]:
 def _padded(x: np.ndarray, padding: int | tuple[int, int]) -> np.ndarray:
     """Return x with zeros on all four sides."""
     ph, pw = _pair(padding)
-    n, c, height, width = x.shape
-    p = np.zeros((n, c, height + 2 * ph, width + 2 * pw), x.dtype)
+    *outer, height, width = x.shape
+    p = np.zeros((*outer, height + 2 * ph, width + 2 * pw), x.dtype)
     p[..., ph : ph + height, pw : pw + width] = x
     return p
 

@@ -53,15 +53,15 @@ def lstm_cell_backward(
     grad_z_f = grad_c_total * c * f * (1 - f)
     grad_z_g = grad_c_total * i * (1 - g**2)
     grad_z_o = grad_h_next * t * o * (1 - o)
-    grad_z = np.concatenate([grad_z_i, grad_z_f, grad_z_g, grad_z_o], axis=1)
+    grad_z = np.concatenate([grad_z_i, grad_z_f, grad_z_g, grad_z_o], axis=-1)
 
-    grad_bias = grad_z.sum(axis=0)
+    grad_bias = grad_z.sum(axis=-2)
     return (
         grad_z @ weight_ih,
         grad_z @ weight_hh,
         grad_c_total * f,
-        grad_z.T @ x,
-        grad_z.T @ h,
+        grad_z.mT @ x,
+        grad_z.mT @ h,
         grad_bias,
         grad_bias.copy(),
     )
@@ -76,8 +76,8 @@ def _gates(
     bias_hh: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the activations (i, f, g, o), each (N, H)."""
-    z = x @ weight_ih.T + bias_ih + h @ weight_hh.T + bias_hh
-    z_i, z_f, z_g, z_o = z.reshape(len(z), 4, -1).transpose(1, 0, 2)
+    z = x @ weight_ih.mT + bias_ih[..., None, :] + h @ weight_hh.mT + bias_hh[..., None, :]
+    z_i, z_f, z_g, z_o = np.split(z, 4, axis=-1)
     return _sigmoid(z_i), _sigmoid(z_f), np.tanh(z_g), _sigmoid(z_o)
 
 

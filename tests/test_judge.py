@@ -1,12 +1,16 @@
 """The judge: accepted only when every test ran and passed, replayable, and never hung, whatever fails."""
 
+import hmac
 import os
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from grader import judge
+from grader.job import Job
+from grader.suite import generator
 from grader.verdict import Verdict
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
@@ -27,6 +31,19 @@ def titled(name, *body, mark="", fixtures="submission"):
 
 
 PASSES = titled("test_passes", "assert_close(submission.double(np.ones(3)), np.full(3, 2.0))")
+
+
+# --- random numbers
+
+
+def test_the_numbers_of_a_case_are_philoxs_with_a_key_of_secret_seed_and_case(make_exercise):
+    """The same as NumPy's own way to give the key, so that a replay years later can draw them too."""
+    job = Job(b"", SEED, b"secret", [])
+    digest = hmac.digest(b"secret", f"{SEED}\0double\0test_a[1]".encode(), "sha256")
+    oracle = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+    drawn = generator(job, make_exercise(), "test_a[1]")
+    assert drawn.random(5).tolist() == oracle.random(5).tolist()
+    assert drawn.integers(100, size=7).tolist() == oracle.integers(100, size=7).tolist()
 
 
 # --- accepted means that every test ran and passed

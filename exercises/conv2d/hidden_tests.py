@@ -85,7 +85,7 @@ def check_backward(submission, reference, rng, x_shape, weight_shape, options, d
     got = submission.conv2d_backward(grad_output, x, weight, **options)
     want = reference.conv2d_backward(grad_output, x, weight, **options)
     at = (x, weight, bias)
-    assert_gradients(got, want, forward=forward, at=at, cotangent=grad_output, rng=rng, names=NAMES)
+    assert_gradients(got, want, forward=forward, at=at, cotangent=grad_output, rng=rng, names=NAMES, batched=True)
 
 
 @pytest.mark.points(1)

@@ -53,12 +53,13 @@ def check_backward(submission, reference, rng, gradients, arguments):
     """Compare the seven gradients with the reference and with finite differences."""
 
     def forward(*at):
-        return np.stack(reference.exact.lstm_cell(*at))
+        return np.stack(reference.exact.lstm_cell(*at), axis=-3)
 
     got = submission.lstm_cell_backward(*gradients, *arguments)
     want = reference.lstm_cell_backward(*gradients, *arguments)
     cotangent = np.stack(gradients)
-    assert_gradients(got, want, forward=forward, at=tuple(arguments), cotangent=cotangent, rng=rng, names=NAMES)
+    at = tuple(arguments)
+    assert_gradients(got, want, forward=forward, at=at, cotangent=cotangent, rng=rng, names=NAMES, batched=True)
 
 
 @pytest.mark.points(2)
