@@ -168,7 +168,7 @@ class Assignment(Shape):
 
 
 class NewExtension(Body):
-    """What a learner is granted, in the place of what they were granted before."""
+    """What a learner is granted, in the place of what they were granted before; nothing takes that back."""
 
     due_at: AwareDatetime | None = None
     closes_at: AwareDatetime | None = None
