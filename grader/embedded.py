@@ -68,7 +68,9 @@ def submit(exercise: Exercise, sent: Sent, config: Config, *, say: Tell, on_phas
         )
         on_phase(f"submission {queued.submission} stored, attempt {queued.attempt}")
         _judge(store, queued, exercise, process, config, on_phase)
-        return store.report(queued.judging, config.learner)
+        from grader.store.courses import Courses  # noqa: PLC0415 - SQLAlchemy, which must come after the fork
+
+        return Courses(store).disclose(store.report(queued.judging, config.learner), config.learner)
     finally:
         process.close()
 

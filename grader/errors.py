@@ -79,7 +79,7 @@ class NotAllowed(GraderError):
 
 
 class LimitReached(GraderError):
-    """What was asked for may be asked for again later: `seconds` from now."""
+    """What was asked for may be asked for again later: `seconds` from now, infinitely many where that is never."""
 
     exit_code = 6
 

@@ -253,6 +253,10 @@ class Exercise:
         """Return the path of the `hidden` or `public` tests."""
         return self.folder / f"{suite}_tests.py"
 
+    def test_names(self) -> list[str]:
+        """Return the names of the hidden tests."""
+        return [test.name for test in _test_functions(_parse(self.tests("hidden")))]
+
 
 @lru_cache(_MOST_SUITES)
 def _is_timed(path: Path, _version: str) -> bool:

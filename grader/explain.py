@@ -211,6 +211,41 @@ CATALOGUE = {
         "A file is missing or contradicts another; the message names file and line.",
         "Mend it there; `grader verify EX` then tells whether the exercise holds.",
     ),
+    "E2301": Entry(
+        "a course or an assignment cannot have that name",
+        "Names have 1 to 60 small letters and digits, and . _ - within; a `/` stands between course and assignment.",
+        "For example: grader course new dl-101; grader assignment new dl-101/hw1 softmax:10.",
+    ),
+    "E2302": Entry(
+        "a roster has problems, and nothing of it was stored",
+        "Each is told with its line: a name or login twice, missing, damaged, or one that a spreadsheet would run.",
+        "Mend the lines, or add --skip-bad to import the others.",
+    ),
+    "E2304": Entry(
+        "a time or a time zone is not understood",
+        "Times are dates with hours, in the course's zone or with an offset; some do not exist there, or twice.",
+        'Write "2026-10-05 18:00", or 2026-10-05T18:00+02:00; zones have names such as Europe/Berlin.',
+    ),
+    "E2305": Entry(
+        "a late policy is not understood",
+        "It is `none`, `closed`, or percent for each day or hour begun, with a floor if you like.",
+        "For example --late 10%/day, or --late '10%/day floor 50%'.",
+    ),
+    "E2306": Entry(
+        "the platform's file cannot be filled in",
+        "It is no gradebook of Canvas or worksheet of Moodle, or has other points than the assignment.",
+        "Export it anew from the platform, as CSV; or write one of ours, without --into.",
+    ),
+    "E2307": Entry(
+        "an assignment, an extension or a score does not hold together",
+        "Times are out of order, a number is out of bounds, a reason is missing, or work was sent for what would go.",
+        "The message says which; grader assignment show COURSE/NAME tells what is in force.",
+    ),
+    "E2308": Entry(
+        "the appeal is there, or answered, already",
+        "A submission has one appeal at a time, and an appeal one answer.",
+        "grader course appeals COURSE lists them.",
+    ),
     "E3001": Entry(
         "the grader failed",
         "A mistake in the grader, or a machine out of disk or memory. No attempt was used.",
@@ -418,6 +453,11 @@ CATALOGUE = {
         "Nothing has this name or id, or it belongs to another organisation.",
         "Look at the spelling.",
     ),
+    "E5107": Entry(
+        "there is no such course, assignment, member or appeal",
+        "It is not there, not published yet, or of a course that is not yours.",
+        "grader course list; grader course show COURSE.",
+    ),
     "E5140": Entry(
         "no GPU of this id, or it is not in quarantine",
         "`grader queue` shows those that workers offer, and why one is kept from everybody.",
@@ -573,6 +613,31 @@ CATALOGUE = {
         "the exercise is not judged by a server yet",
         "Submissions bring kernels for a GPU, and no sandbox that isolates has what compiles them; see docs/gpu.md.",
         "Submit without a server, on a machine with a GPU.",
+    ),
+    "E6201": Entry(
+        "the assignment is not open yet",
+        "It takes submissions from the time on that the message tells, by the server's clock.",
+        "`grader check` runs the public examples meanwhile.",
+    ),
+    "E6202": Entry(
+        "the assignment is closed",
+        "Its time is over, by the server's clock; what was sent before counts.",
+        "Ask who teaches the course for an extension.",
+    ),
+    "E6203": Entry(
+        "no attempt is left",
+        "The assignment allows so many for each exercise; what failed by our own fault was not counted.",
+        "Ask who teaches the course for one more: grader extend COURSE/NAME LOGIN --attempts 1.",
+    ),
+    "E6204": Entry(
+        "the next submission is taken a little later",
+        "The assignment has a cooldown between submissions of an exercise; the message tells until when.",
+        "`grader check` runs the public examples as often as you like.",
+    ),
+    "E6205": Entry(
+        "no release token is left",
+        "Each buys the full report of one submission; a spent one comes back after a while, if the assignment says so.",
+        "`grader assignment show COURSE/NAME` tells how many are left.",
     ),
     "cancelled": Entry(
         "verdict: withdrawn before it was judged",

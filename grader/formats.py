@@ -1,4 +1,7 @@
-"""A report as text: concise, json, junit, gradescope; `full`, for people, is `grader.cli.pages`."""
+"""A report as text: concise, json, junit, gradescope; `full`, for people, is `grader.cli.pages`.
+
+A gradebook as text is `grader.exports`; the names of its formats stand here, where `--help` finds them quickly.
+"""
 
 import unicodedata
 from enum import StrEnum
@@ -22,6 +25,17 @@ class Format(StrEnum):
     JSON = "json"
     JUNIT = "junit"
     GRADESCOPE = "gradescope"
+
+
+class BookFormat(StrEnum):
+    """How a gradebook is written, by `grader.exports`."""
+
+    CSV = "csv"
+    CANVAS = "canvas"
+    MOODLE = "moodle"
+    NBGRADER = "nbgrader"
+    GRADESCOPE = "gradescope"
+    JUNIT = "junit"
 
 
 def safe(text: str) -> str:

@@ -116,6 +116,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     judging: str = ""
     attempt: int = 0
     overruled: Overruled | None = None
+    withheld: int = 0
+    """How many tests are left out because their results are not disclosed to the learner (yet)."""
     printed: str = ""
     """Tail of what the student's file printed; filled for public examples only."""
     log: str = ""

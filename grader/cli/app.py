@@ -41,6 +41,8 @@ app.add_typer(db)
 
 def run(arguments: list[str]) -> int:
     """Run one command line; returns the exit code, raises what the command raises."""
+    from grader.cli import teaching  # noqa: F401, PLC0415  adds its commands; it needs what stands here
+
     if "_GRADER_COMPLETE" in os.environ:
         from typer.completion import get_completion_inspect_parameters  # noqa: PLC0415 - slow
 

@@ -31,7 +31,7 @@ _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _AGAIN = {502, 503, 504}
 _TOO_MANY = 429
 _OF_STATUS = {401: LoginNeeded, 403: NotAllowed, 404: NotFound}
-_OF_CODE = {"E5103": Pending}
+_OF_CODE = {"E5103": Pending} | dict.fromkeys(("E6201", "E6202", "E6203", "E6205"), LimitReached)
 _OUTDATED = {"E5201", "E5202"}
 """No such address, no such method: this command line asks only for what its own version's server has."""
 

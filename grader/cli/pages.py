@@ -51,7 +51,8 @@ def report_page(report: Report, title: str) -> Iterator[RenderableType]:
         yield _indented(safe(overruled(report)), "yellow")
     if report.message:
         yield _indented(safe(report.message), "")
-    if report.message and all(test.verdict == report.verdict and not test.message for test in report.tests):
+    unrun = report.message and all(test.verdict == report.verdict and not test.message for test in report.tests)
+    if unrun and not report.withheld:
         yield _indented(f"None of the {len(report.tests)} tests could run.", "dim")
     elif report.tests:
         yield Text()

@@ -281,8 +281,10 @@ def results(which: str, form: Format, server: str) -> int:
     settings = config.read()
     need_store()
     from grader.store import open_store  # noqa: PLC0415 - SQLAlchemy is slow
+    from grader.store.courses import Courses  # noqa: PLC0415
 
-    report = open_store(settings.database).report(which or None, settings.learner)
+    store = open_store(settings.database)
+    report = Courses(store).disclose(store.report(which or None, settings.learner), settings.learner)
     return print_report(report, form)
 
 

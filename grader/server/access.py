@@ -45,13 +45,14 @@ class Rule:
     """What a route asks for.
 
     `scope` is None for a route without login. `of` names the path parameter whose object must be the caller's own or,
-    for staff, of their organisation, as regrades always are. `body` is how many bytes a request may carry, `types` of
-    which media types. `query` says whether parameters are refused that the route does not know.
+    for staff, of their organisation, as regrades always are; a course must be one that they teach or are in. `body` is
+    how many bytes a request may carry, `types` of which media types. `query` says whether parameters are refused that
+    the route does not know.
     """
 
     scope: Scope | None
     roles: frozenset[Role] = ALL
-    of: Literal["submission", "judging", "regrade"] | None = None
+    of: Literal["submission", "judging", "regrade", "course"] | None = None
     body: int = 1 << 16
     types: frozenset[str] = frozenset({"application/json"})
     query: Literal["known", "any"] = "known"
@@ -60,6 +61,11 @@ class Rule:
 OPEN = Rule(None)
 READ = Rule("read")
 ACT = Rule("submit")
+
+COURSE = Rule("read", of="course")
+TEACH = Rule("staff", TEACHING, of="course")
+TEACH_WITH_FILE = Rule("staff", TEACHING, of="course", body=12 * 2**20)
+"""A file in base64, and what stands around it."""
 
 RULES = {
     "GET /health": OPEN,
@@ -96,9 +102,27 @@ RULES = {
     "POST /v1/submissions/{submission}/cancellation": Rule("submit", of="submission"),
     "POST /v1/submissions/{submission}/judgings": Rule("staff", STAFF, of="submission"),
     "POST /v1/submissions/{submission}/overruling": Rule("staff", TEACHING, of="submission"),
+    "POST /v1/submissions/{submission}/appeal": Rule("submit", of="submission"),
+    "POST /v1/submissions/{submission}/release": Rule("submit", of="submission"),
     "GET /v1/judgings/{judging}": Rule("read", of="judging"),
     "GET /v1/judgings/{judging}/report": Rule("read", of="judging"),
     "GET /v1/judgings/{judging}/events": Rule("read", of="judging"),
+    "GET /v1/courses": READ,
+    "POST /v1/courses": Rule("staff", TEACHING),
+    "GET /v1/courses/{course}": COURSE,
+    "GET /v1/courses/{course}/roster": TEACH,
+    "POST /v1/courses/{course}/roster": TEACH_WITH_FILE,
+    "POST /v1/courses/{course}/assignments": TEACH,
+    "GET /v1/courses/{course}/assignments/{assignment}": COURSE,
+    "PUT /v1/courses/{course}/assignments/{assignment}": TEACH,
+    "GET /v1/courses/{course}/assignments/{assignment}/extensions": TEACH,
+    "PUT /v1/courses/{course}/assignments/{assignment}/extensions/{login}": TEACH,
+    "PUT /v1/courses/{course}/assignments/{assignment}/overrides": TEACH,
+    "GET /v1/courses/{course}/gradebook": COURSE,
+    "GET /v1/courses/{course}/gradebook/export": TEACH,
+    "POST /v1/courses/{course}/gradebook/fill": TEACH_WITH_FILE,
+    "GET /v1/courses/{course}/appeals": COURSE,
+    "POST /v1/courses/{course}/appeals/{appeal}": TEACH,
 }
 
 
@@ -190,7 +214,9 @@ def _admit(request: Request, rule: Rule) -> None:
             cause=f"it takes the scope {rule.scope} and the role {' or '.join(sorted(rule.roles))}; yours is {role}",
             hint="log in with another account, or ask for a token with that scope",
         )
-    if rule.of is not None:
+    if rule.of == "course":
+        _enter(service, found, request.path_params["course"])
+    elif rule.of is not None:
         request.state.owner = _owner(request, rule, found)
 
 
@@ -231,6 +257,19 @@ def _owner(request: Request, rule: Rule, who: Caller) -> str:
             if learner == who.learner or _is_staff_of(service.identity, who, learner):
                 return str(learner)
     raise NotFound("E5101", f"no {kind} {name!r}", hint="`grader history EX` lists yours")
+
+
+def teaches(who: Caller) -> bool:
+    """Tell whether a caller acts as one who teaches, in all courses of their organisation."""
+    return "staff" in who.scopes and who.access.account.role in TEACHING
+
+
+def _enter(service: "Service", who: Caller, course: str) -> None:
+    """Raise NotFound E5107 unless the caller teaches the course or is in it."""
+    if teaches(who):
+        service.courses.course(who.organisation, course)
+    elif not service.courses.is_member(who.organisation, course, who.learner):
+        raise NotFound("E5107", f"no course {course!r}", hint="grader course list")
 
 
 def _is_staff_of(identity: Identity, who: Caller, learner: str) -> bool:

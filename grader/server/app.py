@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from grader import __version__
 from grader.errors import GraderError
-from grader.server import accounts, exercises, judgings, oidc, operations, problems, shapes, staff, submissions
+from grader.server import accounts, courses, exercises, judgings, oidc, operations, problems, shapes, staff, submissions
 from grader.server.access import RULES
 from grader.server.metrics import Database, Metrics
 from grader.server.service import Bell, Service
@@ -43,7 +43,7 @@ def create(settings: Settings, store: Store, bell: Bell) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for module in (exercises, submissions, judgings, staff, accounts, oidc, operations):
+    for module in (exercises, submissions, judgings, staff, courses, accounts, oidc, operations):
         app.router.routes.extend(module.routes.routes)
     for kind in (GraderError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
         app.add_exception_handler(kind, problems.on_error)

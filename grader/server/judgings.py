@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 
 from grader.formats import Format
 from grader.server import access, shapes
-from grader.server.service import Judging, On, Owner, Service
+from grader.server.service import Judging, On, Owner, Service, Who
 from grader.server.submissions import REPORT, Form, report
 from grader.server.watch import Seen
 
@@ -34,9 +34,9 @@ async def show_judging(judging: str, on: On, progress: Judging) -> shapes.Judgin
 
 
 @routes.get("/v1/judgings/{judging}/report", response_class=Response, responses=REPORT)
-def show_report(judging: str, on: On, owner: Owner, form: Form = Format.JSON) -> Response:
+def show_report(judging: str, on: On, who: Who, owner: Owner, form: Form = Format.JSON) -> Response:
     """Return the report of a judging."""
-    return report(on, judging, owner, form)
+    return report(on, who, judging, owner, form)
 
 
 @routes.get(

@@ -34,11 +34,16 @@ _OF_CODE = {
     "E2118": 409,
     "E2119": 409,
     "E2126": 409,
+    "E2308": 409,
     "E3104": 503,
     "E3106": 503,
     "E3107": 503,
     "E5202": 405,
     "E6105": 403,
+    "E6201": 403,
+    "E6202": 403,
+    "E6203": 403,
+    "E6205": 403,
     "E6108": 415,
     "E6109": 415,
     "E6110": 400,
@@ -87,7 +92,7 @@ def answer(error: GraderError, headers: Mapping[str, str] | None = None) -> Resp
     more = dict(headers or {})
     if status == 401:  # noqa: PLR2004  RFC 9110 wants to be told how to log in
         more["WWW-Authenticate"] = 'Bearer realm="grader"'
-    if isinstance(error, LimitReached):
+    if isinstance(error, LimitReached) and error.seconds < math.inf:
         more["Retry-After"] = str(math.ceil(error.seconds))
     elif status == 503:  # noqa: PLR2004
         more["Retry-After"] = str(math.ceil(_SOON_SECONDS))

@@ -12,6 +12,7 @@ from grader.server.limits import Buckets
 from grader.server.settings import Settings
 from grader.server.watch import Watch
 from grader.store import Store
+from grader.store.courses import Courses
 from grader.store.gpus import Gpus
 from grader.store.identity import Identity
 
@@ -37,6 +38,7 @@ class Service:
         self.settings = settings
         self.store = store
         self.identity = Identity(store)
+        self.courses = Courses(store)
         self.gpus = Gpus(store)
         self.bell = bell
         self.catalogue = Catalogue()

@@ -13,6 +13,7 @@ from grader.errors import NotAllowed, OurFault
 from grader.formats import Format, write
 from grader.records import Queued
 from grader.server import access, bodies, shapes
+from grader.server.access import Caller
 from grader.server.bodies import Upload
 from grader.server.catalogue import queue_of
 from grader.server.service import On, Owner, Service, Who
@@ -176,20 +177,24 @@ def cancel(submission: str, on: On, who: Who) -> shapes.Submission:
 
 
 @routes.get("/v1/submissions/{submission}/report", response_class=Response, responses=REPORT)
-def show_report(submission: str, on: On, owner: Owner, form: Form = Format.JSON) -> Response:
+def show_report(submission: str, on: On, who: Who, owner: Owner, form: Form = Format.JSON) -> Response:
     """Return the report of the judging that speaks for a submission."""
-    return report(on, submission, owner, form)
+    return report(on, who, submission, owner, form)
 
 
 @routes.get("/v1/report", response_class=Response, responses=REPORT)
 def show_latest_report(on: On, who: Who, form: Form = Format.JSON) -> Response:
     """Return the report of your latest submission."""
-    return report(on, None, who.learner, form)
+    return report(on, who, None, who.learner, form)
 
 
-def report(on: Service, which: str | None, learner: str, form: Format) -> Response:
-    """Write a report as it was asked for. Raises NotFound E5103 where there is none yet."""
-    text = write(on.store.report(which, learner), form)
+def report(on: Service, who: Caller, which: str | None, learner: str, form: Format) -> Response:
+    """Write a report as it was asked for, one's own as far as it is disclosed.
+
+    Raises NotFound E5103 where there is none yet.
+    """
+    found = on.store.report(which, learner)
+    text = write(on.courses.disclose(found, learner) if learner == who.learner else found, form)
     return Response(text, media_type=MEDIA_TYPES.get(form, "application/json"))
 
 

@@ -33,7 +33,7 @@ from grader.records import (
 )
 from grader.regrade import Change, Regrading
 from grader.report import Report
-from grader.store import outbox, reads, regrades, writes
+from grader.store import admission, outbox, reads, regrades, writes
 from grader.store.ids import new_id
 from grader.store.models import (
     ExerciseVersion,
@@ -126,11 +126,11 @@ class Store:
         It waits for a worker of `queue`, a higher `priority` first; without a queue this very process
         is to claim it. With a `key` that the learner has used before, nothing is stored and the earlier
         submission is returned. `in_flight`, unless 0, is how many judgings of a service a learner may
-        have that are not done.
+        have that are not done. `received_at` decides whether an assignment takes it; now, if left out.
 
         Raises:
             UsageError: E2117 the key was used for another body.
-            LimitReached: E6107 that many are not done yet.
+            LimitReached: E6107 that many are not done yet; E6201 to E6204 no assignment takes it.
 
         """
         sha256 = hashlib.sha256(source).hexdigest()
@@ -141,6 +141,8 @@ class Store:
             if in_flight and reads.in_flight(session, learner_id) >= in_flight:
                 raise _too_many(in_flight)
             now = writes.now_of(session)  # after any wait for the learner: ordinals and moments agree
+            sent_at = min(received_at or now, now)
+            assignments = admission.admit(session, learner_id, exercise, sent_at)
             version_id = writes.version_id(session, exercise, version, title, now)
             if session.scalar(select(Source.sha256).where(Source.sha256 == sha256)) is None:
                 writes.add_new(session, Source, sha256=sha256, content=source)
@@ -159,6 +161,7 @@ class Store:
             session.flush()
             session.add(submission)
             session.flush()
+            admission.enter(session, submission, assignments, sent_at)
             if key:
                 session.add(
                     Request(

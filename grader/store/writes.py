@@ -18,7 +18,7 @@ from grader.owner import is_alive, me
 from grader.records import Claim, Queued
 from grader.regrade import share
 from grader.report import Environment, Report, Usage
-from grader.store import outbox, reads
+from grader.store import admission, outbox, reads
 from grader.store.ids import new_id
 from grader.store.models import (
     Base,
@@ -341,6 +341,7 @@ def finish(session: Session, claim: Claim, report: Report) -> bool:
     )
     if report.verdict not in UNJUDGED:
         _keep_best(session, sent)
+        admission.note_share(session, sent)
     return True
 
 

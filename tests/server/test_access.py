@@ -1,11 +1,16 @@
 """Who may do what: every route, for every role, on one's own, a colleague's and a stranger's objects."""
 
+import base64
+import itertools
 import re
 
 import pytest
 
 from grader import exercise as exercises
+from grader import roster
+from grader.course import Actor, Assignment, Item
 from grader.server.access import RULES, Guarded, Rule, router
+from grader.store.courses import Courses
 from grader.verdict import Verdict
 
 ROLES = ("anonymous", "learner", "instructor", "hiring", "operator")
@@ -72,6 +77,56 @@ GET /v1/judgings/{judging}/report               foreign  401 404 404 404 404
 GET /v1/judgings/{judging}/events               own      401 200 200 200 200
 GET /v1/judgings/{judging}/events               other    401 404 200 200 200
 GET /v1/judgings/{judging}/events               foreign  401 404 404 404 404
+POST /v1/submissions/{submission}/appeal        own      401 201 201 201 201
+POST /v1/submissions/{submission}/appeal        other    401 404 404 404 404
+POST /v1/submissions/{submission}/appeal        foreign  401 404 404 404 404
+POST /v1/submissions/{submission}/release       own      401 200 200 200 200
+POST /v1/submissions/{submission}/release       other    401 404 404 404 404
+POST /v1/submissions/{submission}/release       foreign  401 404 404 404 404
+GET /v1/courses                                 -        401 200 200 200 200
+POST /v1/courses                                -        401 403 201 403 201
+GET /v1/courses/{course}                        own      401 200 200 200 200
+GET /v1/courses/{course}                        other    401 404 200 404 200
+GET /v1/courses/{course}                        foreign  401 404 404 404 404
+GET /v1/courses/{course}/assignments/{assignment}  own      401 200 200 200 200
+GET /v1/courses/{course}/assignments/{assignment}  other    401 404 200 404 200
+GET /v1/courses/{course}/assignments/{assignment}  foreign  401 404 404 404 404
+GET /v1/courses/{course}/gradebook              own      401 200 200 200 200
+GET /v1/courses/{course}/gradebook              other    401 404 200 404 200
+GET /v1/courses/{course}/gradebook              foreign  401 404 404 404 404
+GET /v1/courses/{course}/appeals                own      401 200 200 200 200
+GET /v1/courses/{course}/appeals                other    401 404 200 404 200
+GET /v1/courses/{course}/appeals                foreign  401 404 404 404 404
+GET /v1/courses/{course}/roster                 own      401 403 200 403 200
+GET /v1/courses/{course}/roster                 other    401 403 200 403 200
+GET /v1/courses/{course}/roster                 foreign  401 403 404 403 404
+POST /v1/courses/{course}/roster                own      401 403 200 403 200
+POST /v1/courses/{course}/roster                other    401 403 200 403 200
+POST /v1/courses/{course}/roster                foreign  401 403 404 403 404
+POST /v1/courses/{course}/assignments           own      401 403 201 403 201
+POST /v1/courses/{course}/assignments           other    401 403 201 403 201
+POST /v1/courses/{course}/assignments           foreign  401 403 404 403 404
+PUT /v1/courses/{course}/assignments/{assignment}  own      401 403 200 403 200
+PUT /v1/courses/{course}/assignments/{assignment}  other    401 403 200 403 200
+PUT /v1/courses/{course}/assignments/{assignment}  foreign  401 403 404 403 404
+GET /v1/courses/{course}/assignments/{assignment}/extensions  own      401 403 200 403 200
+GET /v1/courses/{course}/assignments/{assignment}/extensions  other    401 403 200 403 200
+GET /v1/courses/{course}/assignments/{assignment}/extensions  foreign  401 403 404 403 404
+PUT /v1/courses/{course}/assignments/{assignment}/extensions/{login}  own      401 403 200 403 200
+PUT /v1/courses/{course}/assignments/{assignment}/extensions/{login}  other    401 403 200 403 200
+PUT /v1/courses/{course}/assignments/{assignment}/extensions/{login}  foreign  401 403 404 403 404
+PUT /v1/courses/{course}/assignments/{assignment}/overrides  own      401 403 200 403 200
+PUT /v1/courses/{course}/assignments/{assignment}/overrides  other    401 403 200 403 200
+PUT /v1/courses/{course}/assignments/{assignment}/overrides  foreign  401 403 404 403 404
+GET /v1/courses/{course}/gradebook/export       own      401 403 200 403 200
+GET /v1/courses/{course}/gradebook/export       other    401 403 200 403 200
+GET /v1/courses/{course}/gradebook/export       foreign  401 403 404 403 404
+POST /v1/courses/{course}/gradebook/fill        own      401 403 200 403 200
+POST /v1/courses/{course}/gradebook/fill        other    401 403 200 403 200
+POST /v1/courses/{course}/gradebook/fill        foreign  401 403 404 403 404
+POST /v1/courses/{course}/appeals/{appeal}      own      401 403 200 403 200
+POST /v1/courses/{course}/appeals/{appeal}      other    401 403 200 403 200
+POST /v1/courses/{course}/appeals/{appeal}      foreign  401 403 404 403 404
 """
 BODIES = {
     "POST /v1/login": {"name": "ada", "password": "wrong"},
@@ -82,6 +137,22 @@ BODIES = {
     "POST /v1/exercises/{exercise}/regrades": {},
     "POST /v1/submissions": {"exercise": "double", "filename": "double.py", "source": "x = 1"},
     "POST /v1/submissions/{submission}/overruling": {"reason": "the name is in a comment"},
+    "POST /v1/submissions/{submission}/appeal": {"reason": "the tolerance is too tight"},
+    "POST /v1/courses/{course}/roster": {"content": base64.b64encode(b"login,name\nada,Ada\n").decode()},
+    "POST /v1/courses/{course}/assignments": {"name": "another", "items": [{"exercise": "double"}]},
+    "PUT /v1/courses/{course}/assignments/{assignment}": {"attempts": 3},
+    "PUT /v1/courses/{course}/assignments/{assignment}/extensions/{login}": {"more_attempts": 1},
+    "PUT /v1/courses/{course}/assignments/{assignment}/overrides": {
+        "login": "ada",
+        "exercise": "double",
+        "score": 1.0,
+        "reason": "oral",
+    },
+    "POST /v1/courses/{course}/gradebook/fill": {
+        "form": "canvas",
+        "content": base64.b64encode(b"Student,SIS Login ID\n    Points Possible,\n").decode(),
+    },
+    "POST /v1/courses/{course}/appeals/{appeal}": {"accept": True},
 }
 ROWS = [
     (row[0], row[1], dict(zip(ROLES, map(int, row[2].split()), strict=True)))
@@ -95,11 +166,34 @@ def whose(role, which):
     return {"own": f"main/{role}", "other": "main/ada", "foreign": "other/ada"}.get(which, "main/ada")
 
 
+_numbers = itertools.count(1)
+
+
+def course_of(world, learner):
+    """Make a course of the learner's organisation with the learner and ada in it; return what routes name."""
+    organisation, login = learner.split("/")
+    courses, teacher, name = Courses(world.store), Actor(None, "teacher"), f"dl-{next(_numbers)}"
+    courses.add(organisation, name, title="", timezone="UTC", by=teacher)
+    people = roster.read(f"login,name\n{login},Learner\n{'' if login == 'ada' else 'ada,Ada'}\n".encode())
+    courses.import_roster(organisation, name, people, by=teacher)
+    items = [Item(exercise="double", points=10.0)]
+    made = Assignment(name="hw1", items=items, tokens=1, disclosure="never", published=True)
+    courses.add_assignment(organisation, name, made, by=teacher)
+    first = world.sent_and_judged(learner)
+    courses.appeal(first.submission, learner, "why")
+    (appeal,) = courses.appeals(organisation, name)
+    return {"course": name, "assignment": "hw1", "login": "ada", "appeal": appeal.id}
+
+
 @pytest.fixture
 def objects(world):
     """Return a function that makes a learner's objects anew, and names them as the routes' parameters do."""
 
-    def make(learner):
+    def make(learner, route=""):
+        if "{course}" in route:
+            return course_of(world, learner)
+        if "/appeal" in route or "/release" in route:
+            course_of(world, learner)
         queued = world.sent_and_judged(learner, Verdict.POLICY_VIOLATION)
         world.sent_and_judged(learner, version="old")
         organisation = learner.split("/")[0]
@@ -127,12 +221,18 @@ def objects(world):
 def test_every_route_answers_every_role_as_the_table_says(client, as_, objects, route, which, expected):
     """Nobody gets less, or more, than the table above gives; a refusal is a problem."""
     method, pattern = route.split(" ")
-    found = {}
+    found: dict[str, int] = {}
+    made: dict[str, str] = {}
     for role in ROLES:
         learner = "main/learner" if role == "anonymous" else f"main/{role}"
-        made = objects(whose(learner.split("/")[1], which))
+        if which == "own" or method != "GET" or not made:
+            made = objects(whose(learner.split("/")[1], which), route)
         headers = {} if role == "anonymous" else as_(learner)
-        body = BODIES.get(route, {"public_name": f"{role} {method}"} if method == "PUT" else None)
+        body = BODIES.get(route)
+        if route == "PUT /v1/account/public-name":
+            body = {"public_name": role}
+        elif route == "POST /v1/courses":
+            body = {"name": f"new-{role}"}
         answer = client.request(method, pattern.format(**made), headers=headers, json=body)
         found[role] = answer.status_code
         if answer.status_code >= 400:
@@ -159,7 +259,7 @@ def test_a_route_without_a_rule_cannot_be_defined():
 def test_every_object_route_asks_whose_it_is():
     """A path with an id of a submission or judging has a rule about that object."""
     for route, rule in RULES.items():
-        for name in ("submission", "judging", "regrade"):
+        for name in ("submission", "judging", "regrade", "course"):
             if f"{{{name}}}" in route:
                 assert rule.of == name, route
                 assert rule != Rule(None)
