@@ -18,7 +18,8 @@ def thresholds(rng, z):
     A pre-activation nearer to 0 may fall on either side of the ReLU's kink in honest float32 arithmetic.
     """
     scale = np.sqrt(np.mean(z**2)) + 0.1
-    low, high = np.quantile(z, [0.2, 0.8], axis=0) + [[-0.3 * scale], [0.3 * scale]]
+    low, high = np.quantile(z, [0.2, 0.8], axis=0)
+    low, high = low - 0.3 * scale, high + 0.3 * scale
     drawn = rng.uniform(low, high)
     while (near := np.abs(z - drawn).min(axis=0) < 0.01 * scale).any():
         drawn = np.where(near, rng.uniform(low, high), drawn)
