@@ -6,6 +6,7 @@ Where a server is configured its courses are meant (`There`); otherwise those of
 import contextlib
 import itertools
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -33,7 +34,8 @@ from grader.course import (
     Override,
 )
 from grader.errors import NotFound, UsageError
-from grader.formats import BookFormat
+from grader.formats import BookFormat, safe
+from grader.similarity import ENOUGH, MOST_BYTES, Block, Similarity, compare
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,9})([smhd]?)")
@@ -114,6 +116,14 @@ class Here:
     def gradebook(self, course: str, assignment: str, cohort: str) -> Gradebook:
         """Return grades: all of those who teach may see, one's own for a learner."""
         return self._courses.gradebook("", course, assignment=assignment, cohort=cohort)
+
+    def similarity(self, course: str, name: str, exercise: str, limit: int) -> Similarity:
+        """Return whose submissions for an exercise share code that others lack."""
+        files = self._courses.sources("", course, name, exercise, most_bytes=MOST_BYTES)
+        known = exercises.load(exercise)
+        with terminal.Progress(exercise) as progress:
+            given = [known.starter.encode(), known.reference.read_bytes()]
+            return compare(files, given, most=limit, tell=progress.phase)
 
     def appeals(self, course: str) -> list[Appeal]:
         """Return appeals, for a learner their own."""
@@ -219,6 +229,13 @@ class There:
             page = self._client.get(f"{_path(course)}/gradebook?{urlencode(asked)}", Gradebook)
             lines += page.lines
         return msgspec.structs.replace(page, lines=lines)
+
+    def similarity(self, course: str, name: str, exercise: str, limit: int) -> Similarity:
+        """See `Here`."""
+        asked = urlencode({"exercise": exercise, "limit": limit})
+        with terminal.Progress(exercise) as progress:
+            progress.phase("the server compares")
+            return self._client.get(f"{_path(course, name)}/similarity?{asked}", Similarity)
 
     def appeals(self, course: str) -> list[Appeal]:
         """See `Here`."""
@@ -646,6 +663,66 @@ def _cell(cell: course.Cell | None) -> str:
     return f"{exports.number(cell.score)}{f' {marks}' if marks else ''}"
 
 
+def similar(text: str, exercise: str, limit: int, server: str, *, json: bool) -> int:
+    """Print whose submissions share code that others lack, side by side, beside what is usual for the exercise."""
+    name, assignment = split(text)
+    with desk(server) as at:
+        chosen = [exercise] if exercise else [item.exercise for item in at.assignment(name, assignment)[0].items]
+        found = {each: at.similarity(name, assignment, each, limit) for each in chosen}
+    if json:
+        terminal.answer_json({"schema": "grader/similarity/1", "assignment": text, "exercises": found})
+        return 0
+    terminal.answer("places to look at, no verdict: a short exercise has few honest solutions")
+    for each, told in found.items():
+        _print_similarity(f"{text} {each}", told)
+    return 0
+
+
+def _print_similarity(title: str, told: Similarity) -> None:
+    files, usual = _count(told.files, "file"), told.usual
+    terminal.answer(f"{title}: {files}, {_count(told.pairs, 'pair')}; what more than {told.common} share is left out")
+    if usual is None:
+        terminal.answer(f"what is usual cannot be told from fewer than {ENOUGH} files")
+    else:
+        terminal.answer(
+            f"usual for a pair: half at most {usual.pairs_50:.0%}, 95 of 100 {usual.pairs_95:.0%}, "
+            f"99 of 100 {usual.pairs_99:.0%}"
+        )
+        terminal.answer(
+            f"usual for a file and the one nearest to it: half at most {usual.nearest_50:.0%}, "
+            f"95 of 100 {usual.nearest_95:.0%}"
+        )
+    if not told.most:
+        terminal.answer("no two share anything that others lack")
+    for match in told.most:
+        terminal.answer(f"\n{_some(match.first)} | {_some(match.second)}")
+        terminal.answer(
+            f"  share {match.share:.0%} ({_count(match.shared, 'fingerprint')}); "
+            f"of {_count(match.others, 'other pair')}, {match.as_similar:,} share as much"
+        )
+        for block in match.blocks:
+            terminal.answer(f"  {_count(block.tokens, 'token')}")
+            _print_block(block)
+
+
+def _print_block(block: Block) -> None:
+    """Print lines side by side: each within half of a terminal; elsewhere with tabs between."""
+    rows = [(str(row.first or ""), safe(row.left), str(row.second or ""), safe(row.right)) for row in block.rows]
+    if not sys.stdout.isatty():
+        for row in rows:
+            terminal.answer("\t".join(("", *row)))
+        return
+    from rich.cells import chop_cells, set_cell_size  # noqa: PLC0415 - slow
+
+    digits = max(len(number) for row in rows for number in row[::2])
+    half = max(10, (shutil.get_terminal_size().columns - 2 * digits - 6) // 2)
+    for first, left, second, right in rows:
+        parts = itertools.zip_longest(chop_cells(left, half) or [""], chop_cells(right, half), fillvalue="")
+        for nth, (one, two) in enumerate(parts):
+            a, b = (f"{'' if nth else number:>{digits}}" for number in (first, second))
+            terminal.answer(f"  {a} {set_cell_size(one, half)}  {b} {two}".rstrip())
+
+
 def list_appeals(name: str, server: str, *, json: bool) -> int:
     """Print appeals, open ones first."""
     with desk(server) as at:
@@ -706,7 +783,8 @@ def _print(rows: Iterable[Sequence[str]]) -> None:
 
 
 def _count(number: float, what: str) -> str:
-    return f"{number:g} {what}{'' if number == 1 else 's'}"
+    text = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{text} {what}{'' if number == 1 else 's'}"
 
 
 def _span(seconds: int) -> str:

@@ -301,6 +301,21 @@ def gradebook(
     return courses.gradebook(name, form, cohort, into, output, server, bom=bom, json=json)
 
 
+@command("similar")
+def similar(
+    name: Assignment,
+    exercise: Annotated[str, typer.Argument(metavar="[EXERCISE]", help="One of it; with none, all.")] = "",
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="At most so many matches of each.")] = 20,
+    server: Server = "",
+    json: AsJson = False,
+) -> int:
+    """Show whose submissions share code that others lack, side by side, for you to look at. It is no verdict."""
+    from grader.cli import courses  # noqa: PLC0415
+
+    return courses.similar(name, exercise, limit, server, json=json)
+
+
 @command("release")
 def release(
     submission: Annotated[str, typer.Argument(metavar="ID", help="The submission.")], *, server: Server = ""

@@ -118,6 +118,7 @@ RULES = {
     "GET /v1/courses/{course}/assignments/{assignment}/extensions": TEACH,
     "PUT /v1/courses/{course}/assignments/{assignment}/extensions/{login}": TEACH,
     "PUT /v1/courses/{course}/assignments/{assignment}/overrides": TEACH,
+    "GET /v1/courses/{course}/assignments/{assignment}/similarity": TEACH,
     "GET /v1/courses/{course}/gradebook": COURSE,
     "GET /v1/courses/{course}/gradebook/export": TEACH,
     "POST /v1/courses/{course}/gradebook/fill": TEACH_WITH_FILE,

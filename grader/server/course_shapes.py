@@ -311,3 +311,51 @@ class Released(Shape):
     """A report is shown whole from now on."""
 
     tokens_left: int
+
+
+class Row(Shape):
+    """A line of the first file beside one of the second; 0 where a side has no further line."""
+
+    first: int
+    left: str
+    second: int
+    right: str
+
+
+class Block(Shape):
+    """A run of tokens that two files share, and the lines it stands in."""
+
+    tokens: int
+    rows: list[Row]
+
+
+class Match(Shape):
+    """Learners whose files share what others lack; files on one side are alike token by token."""
+
+    first: list[str]
+    second: list[str]
+    shared: int
+    share: float = Field(description="`shared` by the fingerprints of the file that has fewer.")
+    others: int = Field(description="The other pairs of the class.")
+    as_similar: int = Field(description="How many of them have a share that is no less.")
+    blocks: list[Block] = Field(description="Of the first file of each side.")
+
+
+class Usual(Shape):
+    """Shares that half, 95 or 99 of 100 do not exceed: of all pairs, and of everybody with their nearest."""
+
+    pairs_50: float
+    pairs_95: float
+    pairs_99: float
+    nearest_50: float
+    nearest_95: float
+
+
+class Similarity(Shape):
+    """The most similar files, for a person to look at, beside what is usual for this exercise: no verdict."""
+
+    files: int
+    pairs: int
+    common: int = Field(description="What more different files share is left out.")
+    usual: Usual | None = Field(description="Missing where there are too few files to tell.")
+    most: list[Match]

@@ -6,7 +6,7 @@ import msgspec
 from fastapi import Query, Response
 
 from grader import course as records
-from grader import exports, roster
+from grader import exports, roster, similarity
 from grader.course import Actor
 from grader.formats import BookFormat
 from grader.server import access
@@ -129,6 +129,17 @@ def override(course: str, assignment: str, wanted: shapes.NewOverride, on: On, w
     made = records.Override(**wanted.model_dump())
     on.courses.override(who.organisation, course, assignment, made, by=_actor(who))
     return shapes.Override.model_validate(made)
+
+
+@routes.get("/v1/courses/{course}/assignments/{assignment}/similarity")
+def show_similarity(
+    course: str, assignment: str, on: On, who: Who, exercise: Name, limit: Limit = 20
+) -> shapes.Similarity:
+    """Show whose submissions for an exercise share code that others lack: for a person to look at, never a verdict."""
+    files = on.courses.sources(who.organisation, course, assignment, exercise, most_bytes=similarity.MOST_BYTES)
+    known = on.catalogue.load(exercise)
+    given = [known.starter.encode(), known.reference.read_bytes()]
+    return shapes.Similarity.model_validate(similarity.compare(files, given, most=limit))
 
 
 @routes.get("/v1/courses/{course}/gradebook")

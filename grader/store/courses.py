@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import LargeBinary, Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from grader import course as records
@@ -27,12 +27,13 @@ from grader.store.course_models import (
     Entry,
     Extension,
     Item,
+    Mark,
     Member,
     Override,
     Release,
 )
 from grader.store.ids import new_id
-from grader.store.models import Audit, Base, Learner, Submission
+from grader.store.models import Audit, Base, Learner, Source, Submission
 from grader.store.store import Store
 from grader.verdict import UNJUDGED
 
@@ -560,6 +561,32 @@ class Courses:
             else:
                 chosen = list(session.scalars(_assignments_of(row.id, published=True)))
             return gradebook.read(session, row, chosen, cohort=cohort, login=login, limit=limit, after=after)
+
+    def sources(
+        self, organisation: str, course: str, assignment: str, exercise: str, *, most_bytes: int
+    ) -> dict[str, bytes]:
+        """Return, by login, the submissions that count for an exercise of an assignment, each so long at most.
+
+        Raises:
+            NotFound: E5107 no such assignment, or it does not have that exercise.
+
+        """
+        with self._store.transaction(writes=False) as session:
+            row = _assignment(session, organisation, course, assignment)
+            if session.get(Item, (row.id, exercise)) is None:
+                raise _unknown(
+                    f"exercise {exercise!r} in {course}/{assignment}", f"grader assignment show {course}/{assignment}"
+                )
+            query = (
+                select(Member.login, func.substr(Source.content, 1, most_bytes, type_=LargeBinary))
+                .select_from(Mark)
+                .join(Member, (Member.learner_id == Mark.learner_id) & (Member.course_id == row.course_id))
+                .join(Submission, Submission.id == Mark.submission_id)
+                .join(Source, Source.sha256 == Submission.sha256)
+                .where(Mark.assignment_id == row.id, Mark.exercise == exercise, Mark.share.is_not(None))
+                .order_by(Member.login)
+            )
+            return {login: content for login, content in session.execute(query)}  # noqa: C416  rows have no type
 
     def login_of(self, organisation: str, course: str, learner: str) -> str:
         """Return under which login a learner is on a course's roster. Raises NotFound E5107."""

@@ -9,6 +9,7 @@ import pytest
 
 from grader.cli import courses
 from grader.errors import UsageError
+from grader.similarity import Block, Row
 from tests.conftest import KINDS, RIGHT, write
 
 ROSTER = "login,name,cohort\nada,Ada Lovelace,a\nbob,Bob Byte,b\n"
@@ -105,6 +106,42 @@ def test_a_bad_roster_lists_every_problem_and_stores_nothing(ada, work):
     ada("course", "roster", "dl", "new.csv", "--skip-bad")
     logins = [line.split("\t")[0] for line in ada("course", "roster", "dl").stdout.splitlines()]
     assert logins == ["ada", "bob", "cyd"]
+
+
+@pytest.mark.usefixtures("course")
+def test_files_that_are_alike_are_shown_side_by_side(ada, work):
+    """With the lines of both, tabs between where no terminal is, and no word of who copied."""
+    ada("assignment", "new", "dl/hw1", "double:10", "--publish")
+    body = "def double(x, factor=2.0):\n    twice = factor * x + (x - x) * abs(factor) * 0\n    return twice\n"
+    for login, source in (("ada", body), ("bob", body.replace("twice", "y").replace("\n", "\n# \x1b[2J\n", 1))):
+        (work / "double.py").write_text(source)
+        ada("submit", "double.py", GRADER_LEARNER=login)
+    done = ada("similar", "dl/hw1")
+    lines = done.stdout.splitlines()
+    assert lines[1] == "dl/hw1 double: 2 files, 1 pair; what more than 3 share is left out"
+    assert lines[2] == "what is usual cannot be told from fewer than 20 files"
+    assert lines[4:6] == ["ada | bob", "  share 75% (6 fingerprints); of 0 other pairs, 0 share as much"]
+    assert lines[-1] == "\t3\t    return twice\t4\t    return y"
+    assert "double: file 1 of 2" in done.stderr
+    told = json.loads(ada("similar", "dl/hw1", "double", "--json").stdout)
+    assert (told["schema"], told["exercises"]["double"]["most"][0]["first"]) == ("grader/similarity/1", ["ada"])
+    assert "E5107" in ada("similar", "dl/hw1", "softmax", code=5).stderr
+
+
+def test_blocks_fit_a_terminal(capsys, monkeypatch):
+    """Long lines go on below, wide letters take two columns, and nothing in a file acts on the terminal."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [Row(9, "x = 1", 10, "y" * 40), Row(0, "", 11, "徐" * 20), Row(10, "a\x1b[2J", 0, "")]
+    courses._print_block(Block(13, rows))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        f"   9 x = 1{' ' * 32}10 {'y' * 35}",
+        f"{' ' * 45}{'y' * 5}",
+        f"{' ' * 42}11 {'徐' * 17}",
+        f"{' ' * 45}{'徐' * 3}",
+        "  10 a\\x1b[2J",
+    ]
 
 
 @pytest.mark.parametrize(("on_terminal", "wanted"), [(True, "徐   9\nada  10\n"), (False, "徐\t9\nada\t10\n")])

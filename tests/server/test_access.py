@@ -118,6 +118,9 @@ PUT /v1/courses/{course}/assignments/{assignment}/extensions/{login}  foreign  4
 PUT /v1/courses/{course}/assignments/{assignment}/overrides  own      401 403 200 403 200
 PUT /v1/courses/{course}/assignments/{assignment}/overrides  other    401 403 200 403 200
 PUT /v1/courses/{course}/assignments/{assignment}/overrides  foreign  401 403 404 403 404
+GET /v1/courses/{course}/assignments/{assignment}/similarity  own      401 403 200 403 200
+GET /v1/courses/{course}/assignments/{assignment}/similarity  other    401 403 200 403 200
+GET /v1/courses/{course}/assignments/{assignment}/similarity  foreign  401 403 404 403 404
 GET /v1/courses/{course}/gradebook/export       own      401 403 200 403 200
 GET /v1/courses/{course}/gradebook/export       other    401 403 200 403 200
 GET /v1/courses/{course}/gradebook/export       foreign  401 403 404 403 404
@@ -233,7 +236,8 @@ def test_every_route_answers_every_role_as_the_table_says(client, as_, objects, 
             body = {"public_name": role}
         elif route == "POST /v1/courses":
             body = {"name": f"new-{role}"}
-        answer = client.request(method, pattern.format(**made), headers=headers, json=body)
+        asked = {"exercise": "double"} if route.endswith("/similarity") else {}
+        answer = client.request(method, pattern.format(**made), headers=headers, json=body, params=asked)
         found[role] = answer.status_code
         if answer.status_code >= 400:
             assert answer.headers["content-type"] == "application/problem+json"

@@ -183,6 +183,18 @@ def test_an_appeal_and_its_answer(call, assign, world):
         assert actions[action] == world.accounts[INES].id
 
 
+def test_similarity_is_for_those_who_teach(call, assign, world):
+    """Files that are alike are told with their lines, to staff alone."""
+    assign()
+    for who in (ADA, LEARNER):
+        world.sent_and_judged(who, source=b"def double(x, factor=2.0):\n    return factor * x + 0 * (x - x) * factor\n")
+    found = call(INES, "GET", "/courses/dl/assignments/hw1/similarity?exercise=double").json()
+    assert (found["files"], found["pairs"], found["usual"]) == (2, 1, None)
+    assert [(match["first"], match["second"]) for match in found["most"]] == [(["ada"], ["learner"])]
+    problem(call(LEARNER, "GET", "/courses/dl/assignments/hw1/similarity?exercise=double"), 403, "E6104")
+    problem(call(INES, "GET", "/courses/dl/assignments/hw1/similarity?exercise=other"), 404, "E5107")
+
+
 def test_an_instructors_token_without_the_scope_is_a_strangers(client, world, courses):
     """Reading alone does not open a course that they are not in."""
     headers = {"Authorization": f"Bearer {world.token(INES, {'read'})}"}

@@ -584,6 +584,20 @@ def test_times_out_of_order_are_told_in_the_courses_zone(assign):
     assert "2020-10-05 10:00:00 +0200 (Europe/Berlin), --due 2020-10-05 09:00:00 +0200" in caught.value.cause
 
 
+def test_the_files_that_count_come_by_login(assign, courses, sent, send, store):
+    """Of each learner the best that is judged, cut where it is too long."""
+    assign()
+    for score, source in ((1.0, b"worse"), (3.0, b"\x00better"), (2.0, b"later")):
+        sent(OPENS, score, source=source)
+    sent(OPENS, learner="cyd", source=b"much longer")
+    send(store, received_at=OPENS, learner="bob", source=b"not judged")
+    found = courses.sources("", "dl", "hw1", "softmax", most_bytes=7)
+    assert found == {"ada": b"\x00better", "cyd": b"much lo"}
+    with pytest.raises(NotFound) as caught:
+        courses.sources("", "dl", "hw1", "adam", most_bytes=7)
+    assert caught.value.code == "E5107"
+
+
 def test_names_of_others_are_not_found(courses):
     """A course of another organisation is none."""
     for ask in (

@@ -85,6 +85,8 @@ def test_every_command_asks_the_server(ines, ada, world, judge):
     assert json.loads(run("results", sent["submission"], "--format", "json", **as_ada))["withheld"] == 0
     assert run("extend", f"{name}/hw1", login, "--attempts", "2").startswith(f"{login}\t")
     run("assignment", "set", f"{name}/hw1", "double:8", "--late", "none")
+    assert f"\n{name}/hw1 double: 1 file, 0 pairs" in run("similar", f"{name}/hw1")
+    assert "error[E6104]" in run("similar", f"{name}/hw1", "double", code=5, **as_ada)
     run("assignment", "override", f"{name}/hw1", "double", "bob", "3", "--reason", "oral")
     assert [line.split("\t")[-1] for line in run("gradebook", name).splitlines()] == ["of 8", "8", "3"]
     assert run("gradebook", name, "--format", "nbgrader").startswith("assignment,duedate")
