@@ -115,7 +115,9 @@ def test_tokens_are_those_of_pythons_own_tokenizer(folder):
     read = 0
     for path in sorted((ROOT / folder).rglob("*.py")):
         source = path.read_bytes()[: similarity.MOST_BYTES]
-        words, lines, begins = [], [], True
+        words: list[str] = []
+        lines: list[int] = []
+        begins = True
         try:
             for token in tokenize.tokenize(io.BytesIO(source).readline):
                 if token.type in SILENT:
@@ -278,7 +280,7 @@ def test_shares_and_what_is_usual_are_those_of_all_pairs():
         for a, b in itertools.combinations(files, 2)
     }
     assert (found.files, found.pairs) == (len(files), len(shares))
-    told = {}
+    told: dict[frozenset[str], float] = {}
     for match in found.most:
         alike = len(match.first) == 1 and words[match.first[0]] == words[match.second[0]]
         assert match.others == len(shares) - (3 if alike else len(match.first) * len(match.second))
@@ -288,6 +290,7 @@ def test_shares_and_what_is_usual_are_those_of_all_pairs():
     assert told == {pair: share for pair, share in shares.items() if share}
     ordered = sorted(shares.values())
     nearest = sorted(max(share for pair, share in shares.items() if name in pair) for name in files)
+    assert found.usual is not None
     for values, part, value in (
         (ordered, 0.5, found.usual.pairs_50),
         (ordered, 0.95, found.usual.pairs_95),
