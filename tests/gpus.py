@@ -22,7 +22,8 @@ GOOD = {
     "clocks_event_reasons.hw_thermal_slowdown": "Not Active",
     "clocks_event_reasons.hw_power_brake_slowdown": "Not Active",
 }
-_PROGRAM = """#!{python}
+_PROGRAM = """#!/bin/sh
+"exec" "{python}" "$0" "$@"  # the shell does; a first line names no path with a space
 import json, sys
 told = json.load(open({path!r}))
 options = dict(each.partition("=")[::2] for each in sys.argv[1:])

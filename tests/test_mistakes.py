@@ -159,7 +159,20 @@ def softmax(x, axis=-1):
 """
 
 
-@pytest.mark.parametrize("source", [LOOP, "while True:\n    pass\n", "import time\ntime.sleep(60)\n"])
+IN_DEL = """
+import time
+
+class Slow:
+    def __del__(self):
+        time.sleep(0.5)
+
+Slow()
+while True:
+    pass
+"""
+
+
+@pytest.mark.parametrize("source", [LOOP, "while True:\n    pass\n", "import time\ntime.sleep(60)\n", IN_DEL])
 def test_a_wrong_file_that_loops_does_not_stall_the_judge(softmax, source, monkeypatch):
     """It is broken off once, costs the search of that test, and is left out of the following ones."""
     monkeypatch.setattr(mistakes, "_SLOW", set())
