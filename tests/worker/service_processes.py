@@ -173,6 +173,14 @@ def sandboxes(pid: int) -> list[int]:
     return [each for each in below(pid) if name(each) == "bwrap"]
 
 
+def parent(pid: int) -> int:
+    """Return the process that started a process; 0 where it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
 def name(pid: int) -> str:
     """Return the name of a process; nothing where it has ended."""
     try:
