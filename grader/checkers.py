@@ -43,6 +43,7 @@ __all__ = [
     "assert_close",
     "assert_gradients",
     "assert_unchanged",
+    "tolerance",
 ]
 
 _WIDE = (64.0, 32.0)
